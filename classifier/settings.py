@@ -1,0 +1,153 @@
+"""All settings, read once from the environment: one field a variable, with its parser, default and meaning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")
+"""Formats that can be allowed. MPO comes with JPEG. EPS and WMF run other programs and never can."""
+
+
+class SettingsError(ValueError):
+    """Environment variables are missing or wrong; the text names each with its value and the expected form."""
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _prefix(value: str) -> str:
+    return value.strip("/") + "/" if value.strip("/") else ""
+
+
+def _whole(value: str) -> int:
+    number = int(value)
+    if number < 0:
+        raise ValueError(value)
+    return number
+
+
+def _seconds(value: str) -> float:
+    number = float(value)
+    if not 0 <= number < 1e6:
+        raise ValueError(value)
+    return number
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise ValueError(value)
+        return value
+
+    return parse
+
+
+def _some_of(*choices: str) -> Callable[[str], tuple[str, ...]]:
+    def parse(value: str) -> tuple[str, ...]:
+        chosen = tuple(part.strip().upper() for part in value.split(",") if part.strip())
+        if not set(chosen) <= {choice.upper() for choice in choices}:
+            raise ValueError(value)
+        return chosen
+
+    return parse
+
+
+def _setting(variable: str, parse: Callable[[str], Any], default: str | None, expected: str, meaning: str) -> Any:  # noqa: ANN401
+    meta = {"variable": variable, "parse": parse, "default": default, "expected": expected, "meaning": meaning}
+    return field(metadata=meta)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The function's settings. Sizes are bytes, times are seconds, areas are pixels."""
+
+    model_bucket: str = _setting("MODEL_BUCKET", _text, None, "a bucket name", "bucket of the model bundle")
+    model_prefix: str = _setting("MODEL_PREFIX", _prefix, "models/dev/", "a key prefix", "where the bundle lies in it")
+    model_name: str = _setting(
+        "MODEL_NAME", _text, "classifier", "a name", "the model's name in replies and in /v1/models/<name>"
+    )
+    image_bucket: str = _setting(
+        "IMAGE_BUCKET", _text, "", "a bucket name, or empty to refuse s3key", "bucket that s3key reads from"
+    )
+    image_prefix: str = _setting(
+        "IMAGE_PREFIX", _prefix, "images/", "a key prefix", "the only part of it that s3key may read"
+    )
+    engine: str = _setting(
+        "ENGINE", _one_of("auto", "tensorflow", "litert"), "auto", "auto, tensorflow or litert", "which engine serves"
+    )
+    model_check_s: float = _setting(
+        "MODEL_CHECK_SECONDS", _seconds, "30", "seconds", "how often a warm function asks S3 for a newer bundle"
+    )
+    swap_settle_s: float = _setting(
+        "SWAP_SETTLE_SECONDS",
+        _seconds,
+        "10",
+        "seconds",
+        "how long a bundle swapped by hand must be quiet before it counts",
+    )
+    reload_wait_s: float = _setting(
+        "RELOAD_WAIT_SECONDS",
+        _seconds,
+        "1",
+        "seconds",
+        "how long a request waits for a newer model before the old one answers",
+    )
+    max_model_bytes: int = _setting("MAX_MODEL_BYTES", _whole, "1000000000", "bytes", "largest bundle that is loaded")
+    max_image_bytes: int = _setting("MAX_IMAGE_BYTES", _whole, "10000000", "bytes", "largest picture")
+    max_jpeg_pixels: int = _setting("MAX_JPEG_PIXELS", _whole, "50000000", "pixels", "largest JPEG, width x height")
+    max_image_pixels: int = _setting(
+        "MAX_IMAGE_PIXELS", _whole, "25000000", "pixels", "largest picture of any other format"
+    )
+    image_formats: tuple[str, ...] = _setting(
+        "IMAGE_FORMATS", _some_of(*FORMATS), "JPEG,PNG,GIF,WEBP,BMP", f"some of {','.join(FORMATS)}", "accepted formats"
+    )
+    decode_timeout_s: float = _setting(
+        "DECODE_TIMEOUT_SECONDS", _seconds, "5", "seconds", "longest time for decoding one picture"
+    )
+    fetch_timeout_s: float = _setting(
+        "FETCH_TIMEOUT_SECONDS", _seconds, "8", "seconds", "longest time for a link in all"
+    )
+    fetch_max_redirects: int = _setting(
+        "FETCH_MAX_REDIRECTS", _whole, "4", "a whole number", "most redirects of a link"
+    )
+    reply_timeout_s: float = _setting(
+        "REPLY_TIMEOUT_SECONDS",
+        _seconds,
+        "27",
+        "seconds",
+        "after this an HTTP caller gets 503 instead of a gateway time-out",
+    )
+    cors_allow_origin: str = _setting(
+        "CORS_ALLOW_ORIGIN", _text, "*", "an origin, * or empty", "who may call from a browser"
+    )
+    log_level: str = _setting(
+        "LOG_LEVEL",
+        _one_of("debug", "info", "warning", "error"),
+        "info",
+        "debug, info, warning or error",
+        "least level that is logged",
+    )
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """Read every setting from `environ`; SettingsError names all problems at once."""
+        values: dict[str, Any] = {}
+        problems: list[str] = []
+        for item in fields(cls):
+            meta = item.metadata
+            raw = environ.get(meta["variable"], meta["default"])
+            if not raw and meta["default"] is None:
+                problems.append(f"{meta['variable']} is not set: expected {meta['expected']}")
+                continue
+            try:
+                values[item.name] = meta["parse"](raw)
+            except ValueError:
+                problems.append(f"{meta['variable']}={raw!r}: expected {meta['expected']}")
+        if problems:
+            raise SettingsError("; ".join(problems))
+        return cls(**values)
