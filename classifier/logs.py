@@ -9,6 +9,10 @@ import json
 import sys
 import time
 import traceback
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _threshold = LEVELS["info"]
@@ -20,11 +24,13 @@ def set_level(level: str) -> None:
     _threshold = LEVELS[level]
 
 
-def emit(level: str, message: str, *, error: BaseException | None = None, **fields: object) -> None:
+def emit(
+    level: str, message: str, *, error: BaseException | None = None, fields: Mapping[str, object] | None = None
+) -> None:
     """Write one event; `error` adds its type and text, and at level error its stack."""
     if LEVELS[level] < _threshold:
         return
-    line: dict[str, object] = {"level": level, "message": message, "time": _now(), **fields}
+    line: dict[str, object] = {"level": level, "message": message, "time": _now(), **(fields or {})}
     if error is not None:
         line["error"] = f"{type(error).__name__}: {error}"
         if level == "error":

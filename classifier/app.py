@@ -1,0 +1,127 @@
+"""The application behind the entry points: reads an event, answers it, logs one line."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from classifier import events, logs
+from classifier.errors import ClassifierError
+from classifier.page import page_response
+from classifier.phases import Phases
+from classifier.responses import Response, classification_response, error_response, json_response, prefers_text
+from classifier.routes import Exchange, Routes
+from classifier.sources import read_question
+
+if TYPE_CHECKING:
+    from classifier.service import Classifier
+    from classifier.settings import Settings
+    from model_loader import LoadedModel, ModelLoader
+
+RESERVE_S = 0.5
+"""Time kept back from the function's own limit, so that the caller gets our error and not a time-out."""
+
+
+class Context(Protocol):
+    """What we need of Lambda's context object."""
+
+    aws_request_id: str
+
+    def get_remaining_time_in_millis(self) -> int: ...
+
+
+class App:
+    """One function's warm state: the models, and whether a request was answered before."""
+
+    def __init__(self, settings: Settings, loader: ModelLoader, classifier: Classifier, started: float) -> None:
+        self._settings = settings
+        self._loader = loader
+        self._classifier = classifier
+        self._cold_since: float | None = started
+        self._routes = Routes(
+            {
+                "/": {"GET": lambda _: page_response()},
+                "/classify": {"GET": self._classify, "POST": self._classify},
+                "/health": {"GET": self._health},
+                "/model": {"GET": self._model},
+            },
+            settings.cors_allow_origin,
+        )
+
+    def handle(self, event: object, context: Context) -> Any:  # noqa: ANN401 - each front door has its own form
+        """Answer one event in its own form. Never raises: what went wrong is in the answer and in the log."""
+        began = time.monotonic()
+        kind = events.kind_of(event)
+        cold_since, self._cold_since = self._cold_since, None
+        log: dict[str, object] = {"request_id": context.aws_request_id, "cold_start": cold_since is not None}
+        try:
+            request = events.read(kind, event)
+            log["route"] = f"{request.method} {request.path[:100]}"
+            deadline = self._reply_by(context, cold_since or began, direct=request.direct)
+            exchange = Exchange(request, context.aws_request_id, deadline, cold_since is not None, log)
+            response = self._routes.answer(exchange)
+        except Exception as error:  # noqa: BLE001 - the last resort: a caller never sees our stack
+            response = _failed(error, context.aws_request_id, log)
+        log |= {"status": response.status, "ms": round((time.monotonic() - began) * 1000, 1)}
+        logs.emit("info", "request", fields=log)
+        return kind.render(self._routes.with_cors(response))
+
+    def _reply_by(self, context: Context, since: float, *, direct: bool) -> float:
+        """When the answer must be ready: the gateway's clock started when a cold function's start-up did."""
+        own = time.monotonic() + context.get_remaining_time_in_millis() / 1000 - RESERVE_S
+        return own if direct else min(own, since + self._settings.reply_timeout_s)
+
+    def _classify(self, exchange: Exchange) -> Response:
+        phases = Phases()
+        question = read_question(exchange.request, self._settings.max_image_bytes)
+        exchange.log["source"] = question.source.kind
+        answered = self._classifier.classify(question, phases, exchange.deadline)
+        timings = self._timings(phases, exchange)
+        exchange.log.update(model=answered["model"], timings_ms=timings)
+        rest = {"cold_start": exchange.cold_start, "timings_ms": timings, "request_id": exchange.request_id}
+        as_text = prefers_text(exchange.request.headers.get("accept", ""))
+        return classification_response(answered | rest, as_text=as_text)
+
+    def _timings(self, phases: Phases, exchange: Exchange) -> dict[str, float]:
+        """A cold start's reply shows what loading consisted of; a warm one's does not mention it."""
+        timings = phases.finish()
+        current = self._loader.current
+        if not exchange.cold_start or current is None:
+            timings.pop("load", None)
+            return timings
+        return {phase: round(ms, 2) for phase, ms in current.timings_ms.items()} | timings
+
+    def _health(self, exchange: Exchange) -> Response:
+        current = self._loader.current
+        model = None if current is None else self._named(current)
+        state = "cold" if current is None else "warm"
+        return json_response({"status": "ok", "state": state, "model": model, "request_id": exchange.request_id})
+
+    def _model(self, exchange: Exchange) -> Response:
+        current = self._loader.acquire(exchange.deadline)
+        serving, preprocessing = current.serving, current.serving.preprocessing
+        return json_response(
+            {
+                **self._named(current),
+                "labels": serving.labels,
+                "output": serving.output,
+                "top_k": serving.top_k,
+                "input_shape": [*preprocessing.size, preprocessing.channels],
+                "preprocessing": preprocessing.to_json(),
+                "published": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(current.updated)),
+                "request_id": exchange.request_id,
+            }
+        )
+
+    def _named(self, model: LoadedModel) -> dict[str, str]:
+        return {"name": self._settings.model_name, "version": model.version, "engine": model.engine.name}
+
+
+def _failed(error: Exception, request_id: str, log: dict[str, object]) -> Response:
+    if not isinstance(error, ClassifierError):
+        unexpected = ClassifierError(repr(error))
+        unexpected.__cause__, error = error, unexpected
+    log["code"] = error.code
+    level = "error" if error.status >= 500 else "warning"
+    logs.emit(level, "request failed", error=error, fields={"request_id": request_id, "code": error.code})
+    return error_response(error, request_id)

@@ -1,0 +1,159 @@
+"""Which objects are the model: choosing one whole bundle from what S3 lists, and naming it by its content.
+
+Pure: listings in, snapshots out. Reading S3 is `bundle_reader`'s, and building the model the engines'.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from classifier.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from classifier.s3_listing import ObjectInfo
+
+type Role = Literal["architecture", "weights", "serving", "labels"]
+
+ROLES: Mapping[str, Role] = {
+    "architecture.json": "architecture",
+    "model.weights.h5": "weights",
+    "weights.h5": "weights",
+    "serving.json": "serving",
+    "labels.txt": "labels",
+}
+REQUIRED: tuple[Role, ...] = ("architecture", "weights")
+PUBLISHED = "published.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One object of a bundle, exactly one version of it: by VersionId where there is one, else by ETag."""
+
+    role: Role
+    key: str
+    etag: str
+    size: int
+    modified: float
+    version_id: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The objects of one bundle at one moment; equal snapshots are the same model."""
+
+    parts: tuple[Part, ...]
+    updated: float
+    """When the newest object was written, in seconds since the epoch."""
+
+    @property
+    def identity(self) -> frozenset[tuple[Role, str]]:
+        """What tells this bundle's objects from another's, without reading them."""
+        return frozenset((part.role, part.etag) for part in self.parts)
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(part.size for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """Objects were swapped so recently that more may follow; it counts in `wait_s` seconds if nothing does."""
+
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What `published.json` says: the parts it pins, and when it was written itself."""
+
+    parts: tuple[Part, ...]
+    written: float
+
+
+def choose(
+    objects: Iterable[ObjectInfo], publication: Publication | None, now: float, settle_s: float
+) -> Snapshot | Unsettled | None:
+    """The newest bundle of a listing of the prefix, None if it is incomplete.
+
+    Published objects are taken as pinned. An object that differs from its pinned version and is no older than
+    `published.json` was swapped by hand: it counts once the last such swap is `settle_s` seconds old by S3's clock.
+    """
+    pinned = {part.role: part for part in publication.parts} if publication else {}
+    since = publication.written if publication else 0.0
+    swapped = {
+        part.role: part
+        for part in _current(objects)
+        if part.modified >= since and not (part.role in pinned and pinned[part.role].etag == part.etag)
+    }
+    newest = max((part.modified for part in swapped.values()), default=since)
+    if swapped and now - newest < settle_s:
+        return Unsettled(settle_s - (now - newest))
+    parts = {**pinned, **swapped}
+    if not all(role in parts for role in REQUIRED):
+        return None
+    return Snapshot(tuple(parts[role] for role in sorted(parts)), newest)
+
+
+def quiet_moments(versions: Iterable[ObjectInfo], settle_s: float, now: float) -> list[float]:
+    """Moments, newest first, at which the prefix was a whole bundle: nothing changed for `settle_s` seconds after.
+
+    The moment when `published.json` was written counts at once. Needs a versioned bucket to be of any use.
+    """
+    changes = sorted({info.modified for info in versions if _name(info.key) in ROLES}, reverse=True)
+    published = {info.modified for info in versions if _name(info.key) == PUBLISHED and not info.deleted}
+    following = [now, *changes[:-1]]
+    quiet = {at for at, after in zip(changes, following, strict=True) if after - at >= settle_s} if changes else set()
+    return sorted(quiet | published, reverse=True)
+
+
+def state_at(versions: Iterable[ObjectInfo], moment: float) -> list[ObjectInfo]:
+    """The objects as they were at `moment`: for each key the newest version until then, unless it was deleted."""
+    state: dict[str, ObjectInfo] = {}
+    for info in versions:  # newest first for each key, as S3 lists them
+        if info.modified <= moment:
+            state.setdefault(info.key, info)
+    return [info for info in state.values() if not info.deleted]
+
+
+def parse_publication(data: bytes, written: float, prefix: str) -> Publication:
+    """Read `published.json`; ModelError if it is malformed or names objects outside `prefix`."""
+    try:
+        document: Mapping[str, Any] = json.loads(data)
+        entries: Mapping[str, Mapping[str, Any]] = document["objects"]
+        parts = tuple(_pinned(name, entry, written, prefix) for name, entry in entries.items() if name in ROLES)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{prefix}{PUBLISHED} is malformed: {error!r}") from error
+    return Publication(parts, written)
+
+
+def fingerprint(digests: Mapping[Role, str]) -> str:
+    """The model's version: 16 hexadecimal digits of the SHA-256 over each part's role and SHA-256, roles sorted."""
+    lines = "".join(f"{role} {digests[role]}\n" for role in sorted(digests))
+    return hashlib.sha256(lines.encode()).hexdigest()[:16]
+
+
+def _pinned(name: str, entry: Mapping[str, Any], written: float, prefix: str) -> Part:
+    key = str(entry["key"])
+    if not key.startswith(prefix) or ".." in key.split("/"):
+        raise ValueError(f"key {key!r} is outside {prefix!r}")
+    text = {field: str(entry[field]).strip('"') for field in ("etag", "version_id", "sha256")}
+    return Part(role=ROLES[name], key=key, size=int(entry["size"]), modified=written, **text)
+
+
+def _current(objects: Iterable[ObjectInfo]) -> Iterable[Part]:
+    """One part a role; of two weights files the newer, as whoever uploaded it last meant it."""
+    named = sorted((info for info in objects if _name(info.key) in ROLES), key=lambda info: info.modified)
+    found = {ROLES[_name(info.key)]: info for info in named}
+    for role, info in found.items():
+        yield Part(role, info.key, info.etag, info.size, info.modified, info.version_id)
+
+
+def _name(key: str) -> str:
+    return key.rpartition("/")[2]

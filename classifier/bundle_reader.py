@@ -1,0 +1,141 @@
+"""Reading bundles from S3: what is newest, what was there before, and the bytes of one, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from classifier.bundle import (
+    PUBLISHED,
+    ROLES,
+    Part,
+    Publication,
+    Role,
+    Snapshot,
+    Unsettled,
+    choose,
+    fingerprint,
+    parse_publication,
+    quiet_moments,
+    state_at,
+)
+from classifier.errors import ClassifierError, ModelError, ModelTooLargeError, UnavailableError
+from classifier.serving import uses_labels_file
+from classifier.storage import S3, ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from classifier.s3_listing import ObjectInfo
+
+MAX_PUBLISHED_BYTES = 1_000_000
+MAX_OLDER = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """The bytes of one bundle, all read from one snapshot, and the fingerprint of their content."""
+
+    snapshot: Snapshot
+    parts: Mapping[Role, bytes]
+    fingerprint: str
+
+
+class BundleReader:
+    """The bundle under one prefix of one bucket."""
+
+    def __init__(self, s3: S3, bucket: str, prefix: str, *, settle_s: float, max_bytes: int) -> None:
+        self._s3, self._bucket, self._prefix = s3, bucket, prefix
+        self._settle_s, self._max_bytes = settle_s, max_bytes
+        self._publication: tuple[str, Publication] | None = None
+
+    def newest(self, deadline: float) -> Snapshot | Unsettled | None:
+        """What counts now, by one list request, and one read when `published.json` is new; None without a whole bundle.
+
+        `deadline` by time.monotonic(). StorageUnavailableError, or UnavailableError if the prefix may not be listed.
+        """
+        try:
+            listing = self._s3.list(self._bucket, self._prefix, deadline, delimiter="/")
+        except ObjectMissingError as error:
+            raise UnavailableError(str(error)) from error
+        return choose(listing.objects, self._published(listing.objects, deadline), listing.server_time, self._settle_s)
+
+    def older(self, deadline: float) -> Iterator[Snapshot]:
+        """Earlier whole bundles, newest first, out of the bucket's version history; none if it keeps no versions."""
+        try:
+            listing = self._s3.list_versions(self._bucket, self._prefix, deadline)
+        except ObjectMissingError:
+            return
+        found: list[frozenset[tuple[Role, str]]] = []
+        for moment in quiet_moments(listing.objects, self._settle_s, listing.server_time):
+            state = state_at(listing.objects, moment)
+            try:
+                snapshot = choose(state, self._published(state, deadline), listing.server_time, 0)
+            except ModelError:
+                continue
+            if isinstance(snapshot, Snapshot) and snapshot.identity not in found:
+                found.append(snapshot.identity)
+                yield snapshot
+            if len(found) >= MAX_OLDER:
+                return
+
+    def read(self, snapshot: Snapshot, deadline: float) -> Bundle:
+        """The snapshot's bytes, its objects read in parallel; ObjectChangedError if one was replaced meanwhile."""
+        if snapshot.size > self._max_bytes:
+            raise ModelTooLargeError(f"the bundle has {snapshot.size} bytes, at most {self._max_bytes} are loaded")
+        parts = _in_parallel({part.role: part for part in snapshot.parts}, lambda part: self._part(part, deadline))
+        if "labels" in parts and not uses_labels_file(parts.get("serving")):
+            del parts["labels"]
+        digests = {role: hashlib.sha256(data).hexdigest() for role, data in parts.items()}
+        for part in snapshot.parts:
+            if part.sha256 and part.role in digests and digests[part.role] != part.sha256:
+                raise ModelError(f"{part.key}: SHA-256 {digests[part.role]}, {PUBLISHED} says {part.sha256}")
+        return Bundle(snapshot, parts, fingerprint(digests))
+
+    def _part(self, part: Part, deadline: float) -> bytes:
+        pin = {"version_id": part.version_id} if part.version_id not in (None, "null") else {"if_match": part.etag}
+        try:
+            data = self._s3.get(self._bucket, part.key, deadline, max_bytes=self._max_bytes, **pin)
+        except ObjectMissingError as error:
+            raise ObjectChangedError(str(error)) from error
+        except ObjectUnreadableError as error:
+            raise UnavailableError(str(error)) from error
+        except ObjectTooLargeError as error:
+            raise ModelTooLargeError(str(error)) from error
+        if len(data) != part.size:
+            raise ObjectChangedError(f"{part.key}: {len(data)} bytes, listed with {part.size}")
+        return data
+
+    def _published(self, objects: tuple[ObjectInfo, ...] | list[ObjectInfo], deadline: float) -> Publication | None:
+        info = next((info for info in objects if info.key == self._prefix + PUBLISHED), None)
+        if info is None:
+            return None
+        if self._publication is None or self._publication[0] != info.etag:
+            part = Part(ROLES["serving.json"], info.key, info.etag, info.size, info.modified, info.version_id)
+            if info.size > MAX_PUBLISHED_BYTES:
+                raise ModelError(f"{info.key} has {info.size} bytes, at most {MAX_PUBLISHED_BYTES} are read")
+            data = self._part(part, deadline)
+            self._publication = (info.etag, parse_publication(data, info.modified, self._prefix))
+        return self._publication[1]
+
+
+def _in_parallel(parts: Mapping[Role, Part], read: Callable[[Part], bytes]) -> dict[Role, bytes]:
+    results: dict[Role, bytes] = {}
+    failures: list[Exception] = []
+
+    def run(role: Role, part: Part) -> None:
+        try:
+            results[role] = read(part)
+        except (ClassifierError, ObjectChangedError) as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=run, args=item) for item in parts.items()]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return results

@@ -1,0 +1,78 @@
+"""Paths and methods: which function answers, and what a careful HTTP API says of HEAD, OPTIONS, 404 and 405."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from classifier.errors import MethodNotAllowedError, NotFoundError
+from classifier.responses import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from classifier.events import Request
+
+type Answer = Callable[[Exchange], Response]
+
+PREFLIGHT_S = "86400"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request on its way to an answer; what is put into `log` is logged with it."""
+
+    request: Request
+    request_id: str
+    deadline: float
+    """When the answer must be ready, by time.monotonic()."""
+    cold_start: bool
+    log: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Answers by path and method. `allow_origin` is who may call from a browser's page, empty for nobody else."""
+
+    table: Mapping[str, Mapping[str, Answer]]
+    allow_origin: str
+
+    def answer(self, exchange: Exchange) -> Response:
+        """The route's response; NotFoundError or MethodNotAllowedError if there is none."""
+        request = exchange.request
+        methods = self.table.get(request.path.rstrip("/") or "/")
+        if methods is None:
+            raise NotFoundError(request.path, public=f"There is nothing at {request.path[:100]}.")
+        if request.method == "OPTIONS":
+            return Response(204, {"allow": ", ".join(_allowed(methods)), **self._preflight(methods)})
+        if request.method == "HEAD" and "GET" in methods:
+            return replace(methods["GET"](exchange), body="")
+        if request.method not in methods:
+            raise MethodNotAllowedError(request.method, _allowed(methods))
+        return methods[request.method](exchange)
+
+    def with_cors(self, response: Response) -> Response:
+        """The response, readable for the allowed origin's pages (https://fetch.spec.whatwg.org/#http-cors-protocol)."""
+        if not self.allow_origin:
+            return response
+        headers = {
+            "access-control-allow-origin": self.allow_origin,
+            "access-control-expose-headers": "retry-after, server-timing, x-model-version",
+            "timing-allow-origin": self.allow_origin,
+        }
+        if self.allow_origin != "*":
+            headers["vary"] = "origin"
+        return replace(response, headers={**headers, **response.headers})
+
+    def _preflight(self, methods: Mapping[str, Answer]) -> Mapping[str, str]:
+        if not self.allow_origin:
+            return {}
+        return {
+            "access-control-allow-methods": ", ".join(_allowed(methods)),
+            "access-control-allow-headers": "accept, authorization, content-type",
+            "access-control-max-age": PREFLIGHT_S,
+        }
+
+
+def _allowed(methods: Mapping[str, Answer]) -> tuple[str, ...]:
+    return tuple(sorted({*methods, "OPTIONS", *(("HEAD",) if "GET" in methods else ())}))

@@ -1,0 +1,99 @@
+"""What S3 answers in XML: listings of objects and versions, and error codes."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_plus
+from xml.etree import ElementTree as ET
+
+from classifier.errors import StorageUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from classifier.s3_http import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One entry of a listing; `modified` in seconds since the epoch (S3 gives whole seconds)."""
+
+    key: str
+    etag: str
+    size: int
+    modified: float
+    version_id: str | None = None
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Objects under a prefix, and S3's own clock when it answered."""
+
+    objects: tuple[ObjectInfo, ...]
+    server_time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer of a listing; `following` are the parameters that ask for the next, empty after the last."""
+
+    objects: tuple[ObjectInfo, ...]
+    server_time: float
+    following: dict[str, str]
+
+
+def parse_page(reply: Reply, markers: Mapping[str, str]) -> Page:
+    """Read a page; `markers` maps request parameters to the elements that hold their next values."""
+    root = _xml(reply.body)
+    following = {name: found for name, tag in markers.items() if (found := _text(root, tag))}
+    truncated = _text(root, "IsTruncated") == "true"
+    objects = tuple(_entries(root))
+    return Page(objects, _http_date(reply.headers.get("date", "")), following if truncated else {})
+
+
+def error_code(body: bytes) -> str:
+    """The code in an error's body, or `no code`."""
+    try:
+        return _text(ET.fromstring(body), "Code") or "no code"  # noqa: S314 - S3's own reply; expat limits entity expansion
+    except ET.ParseError:
+        return "no code"
+
+
+def _xml(body: bytes) -> ET.Element:
+    try:
+        return ET.fromstring(body)  # noqa: S314 - S3's own reply; expat limits entity expansion
+    except ET.ParseError as error:
+        raise StorageUnavailableError(f"S3's listing is not XML: {error}") from error
+
+
+def _local(element: ET.Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
+def _text(element: ET.Element, tag: str) -> str:
+    return next((child.text or "" for child in element if _local(child) == tag), "")
+
+
+def _entries(root: ET.Element) -> Iterator[ObjectInfo]:
+    for element in root:
+        if (tag := _local(element)) in ("Contents", "Version", "DeleteMarker"):
+            yield ObjectInfo(
+                key=unquote_plus(_text(element, "Key")),
+                etag=_text(element, "ETag").strip('"'),
+                size=int(_text(element, "Size") or 0),
+                modified=datetime.fromisoformat(_text(element, "LastModified")).timestamp(),
+                version_id=_text(element, "VersionId") or None,
+                deleted=tag == "DeleteMarker",
+            )
+
+
+def _http_date(value: str) -> float:
+    try:
+        return email.utils.parsedate_to_datetime(value).timestamp()
+    except ValueError:
+        return time.time()

@@ -1,0 +1,126 @@
+"""Classifying one picture: from a question to a reply. Its collaborators are given to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from classifier.errors import (
+    ImageTooLargeError,
+    S3KeyError,
+    S3ObjectNotFoundError,
+    S3ObjectNotReadableError,
+)
+from classifier.sources import Key, Link, Question, Source, Upload
+from classifier.storage import S3, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from classifier.images import DecodedImage, ImageLimits
+    from classifier.phases import Phases
+    from classifier.serving import Serving
+
+MAX_KEY_BYTES = 1024
+
+
+class Model(Protocol):
+    """What the service needs of a loaded model."""
+
+    @property
+    def version(self) -> str: ...
+    @property
+    def serving(self) -> Serving: ...
+    @property
+    def engine(self) -> Any: ...  # noqa: ANN401 - classifier.engines.Engine
+
+
+class Models(Protocol):
+    """Where the service gets a model to answer with."""
+
+    def look_ahead(self) -> None: ...
+    def acquire(self, deadline: float) -> Model: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImageStore:
+    """The only place that `s3key` may read: one prefix of one bucket."""
+
+    s3: S3
+    bucket: str
+    prefix: str
+    max_bytes: int
+
+    def read(self, key: str, deadline: float) -> bytes:
+        """The object's bytes; S3KeyError and its kin. A key that is denied looks like a missing one."""
+        self._check(key)
+        try:
+            return self.s3.get(self.bucket, key, deadline, max_bytes=self.max_bytes)
+        except ObjectMissingError as error:
+            raise S3ObjectNotFoundError(str(error)) from error
+        except ObjectUnreadableError as error:
+            raise S3ObjectNotReadableError(str(error)) from error
+        except ObjectTooLargeError as error:
+            raise ImageTooLargeError(str(error), public=f"The picture has more than {self.max_bytes} bytes.") from error
+
+    def _check(self, key: str) -> None:
+        if not self.bucket:
+            raise S3KeyError("no IMAGE_BUCKET is set", public="This service reads no pictures by s3key.")
+        try:
+            size = len(key.encode())
+        except UnicodeEncodeError as error:
+            raise S3KeyError(f"{key!r} is not Unicode text") from error
+        if size > MAX_KEY_BYTES:
+            raise S3KeyError(
+                f"key of {size} bytes", public=f"s3key has {size} bytes; a key has at most {MAX_KEY_BYTES}."
+            )
+        if not key.startswith(self.prefix) or key == self.prefix:
+            raise S3KeyError(f"{key!r} is outside {self.prefix!r}")
+        if any(part in ("", ".", "..") for part in key.removeprefix(self.prefix).split("/")) or not key.isprintable():
+            raise S3KeyError(f"{key!r} is not a plain key")
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """Answers questions: fetches or takes the picture, decodes it, asks the model."""
+
+    models: Models
+    model_name: str
+    fetch: Callable[[str, float], bytes]
+    """Fetch a link before a deadline (time.monotonic())."""
+    store: ImageStore
+    limits: ImageLimits
+
+    def classify(self, question: Question, phases: Phases, deadline: float) -> dict[str, Any]:
+        """The reply without request id and timings. Nothing heavy is imported before the picture looks like one."""
+        from classifier import images
+
+        self.models.look_ahead()
+        with phases.measure("fetch"):
+            data = self._bytes(question.source, deadline)
+        images.inspect(data, self.limits)
+        with phases.measure("load"):
+            model = self.models.acquire(deadline)
+        with phases.measure("decode"):
+            picture = images.decode(data, model.serving.preprocessing, self.limits)
+            array = model.serving.preprocessing.to_array(picture.image)
+        with phases.measure("infer"):
+            raw = model.engine.predict(array)
+        return {
+            "predictions": model.serving.predictions(raw, question.top),
+            "model": {"name": self.model_name, "version": model.version, "engine": model.engine.name},
+            "image": _described(question.source, picture),
+        }
+
+    def _bytes(self, source: Source, deadline: float) -> bytes:
+        match source:
+            case Link(url):
+                return self.fetch(url, deadline)
+            case Key(key):
+                return self.store.read(key, deadline)
+            case Upload(data):
+                return data
+
+
+def _described(source: Source, picture: DecodedImage) -> dict[str, Any]:
+    return {"source": source.kind, "format": picture.format, "width": picture.width, "height": picture.height}

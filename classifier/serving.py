@@ -1,0 +1,125 @@
+"""How a model's numbers become predictions: `serving.json` and `labels.txt`, checked against the model's outputs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from classifier.errors import ModelError
+from classifier.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+type Output = Literal["softmax", "sigmoid", "logits"]
+
+OUTPUTS: Mapping[str, Output] = {"softmax": "softmax", "sigmoid": "sigmoid", "logits": "logits", "linear": "logits"}
+FIELDS = ("labels", "output", "top_k", "preprocessing")
+DEFAULT_TOP_K = 5
+MAX_LABELS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Labels in the order of the scores, the output's kind, the default number of predictions, and preprocessing."""
+
+    labels: tuple[str, ...]
+    output: Output
+    top_k: int
+    preprocessing: Preprocessing
+
+    def scores(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
+        """One score a label, float32 of shape (labels,), from the model's output of shape (units,)."""
+        import numpy as np
+
+        if self.output == "logits":
+            exponentials = np.exp(raw - raw.max())
+            return np.asarray(exponentials / exponentials.sum(), np.float32)
+        if self.output == "sigmoid" and raw.size == 1:
+            return np.array([1 - raw[0], raw[0]], np.float32)
+        return raw
+
+    def predictions(self, raw: NDArray[np.float32], top: int | None = None) -> list[dict[str, Any]]:
+        """The best labels with their scores, best first, at most `top` or else the model's own number."""
+        scores = self.scores(raw)
+        best = (-scores).argsort(kind="stable")[: top or self.top_k]
+        return [{"label": self.labels[index], "score": round(float(scores[index]), 7)} for index in best]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelShape:
+    """What the architecture says of input and output: (height, width, channels), None where free; units; activation."""
+
+    height: int | None
+    width: int | None
+    channels: int
+    units: int
+    activation: str | None
+
+
+def parse_serving(serving: bytes | None, labels: bytes | None, shape: ModelShape) -> Serving:
+    """Read `serving.json` and `labels.txt`; ModelError names what is wrong, and both counts if labels don't fit."""
+    document = _document(serving)
+    output = _output(document.get("output"), shape.activation)
+    names = _labels(document.get("labels"), labels)
+    expected = 2 if output == "sigmoid" and shape.units == 1 else shape.units
+    if len(names) != expected:
+        raise ModelError(f"{len(names)} labels for {expected} scores ({shape.units} output units, {output})")
+    top_k = document.get("top_k", DEFAULT_TOP_K)
+    if not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1:
+        raise ModelError(f"serving.json: top_k is {top_k!r}, expected a whole number from 1")
+    return Serving(names, output, top_k, _preprocessing(document.get("preprocessing", {}), shape))
+
+
+def uses_labels_file(serving: bytes | None) -> bool:
+    """Whether `labels.txt` decides the labels: it does when `serving.json` gives none."""
+    return not _document(serving).get("labels")
+
+
+def _document(serving: bytes | None) -> Mapping[str, Any]:
+    if serving is None:
+        return {}
+    try:
+        document = json.loads(serving)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"serving.json is not valid JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ModelError(f"serving.json is {type(document).__name__}, expected an object")
+    if unknown := sorted(document.keys() - set(FIELDS)):
+        raise ModelError(f"serving.json: unknown {', '.join(unknown)}; the fields are {', '.join(FIELDS)}")
+    return document
+
+
+def _output(value: object, activation: str | None) -> Output:
+    if value is None:
+        value = activation if activation in OUTPUTS else "softmax"
+    if not isinstance(value, str) or value not in OUTPUTS:
+        raise ModelError(f"serving.json: output is {value!r}, expected softmax, sigmoid or logits")
+    return OUTPUTS[value]
+
+
+def _labels(value: object, labels: bytes | None) -> tuple[str, ...]:
+    if value:
+        if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+            raise ModelError("serving.json: labels must be a list of strings")
+        return tuple(value)
+    try:
+        lines = (labels or b"").decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise ModelError(f"labels.txt is not UTF-8: {error}") from error
+    while lines and not lines[-1].strip():
+        lines.pop()
+    if len(lines) > MAX_LABELS:
+        raise ModelError(f"labels.txt has {len(lines)} lines, at most {MAX_LABELS} are read")
+    return tuple(line.strip() for line in lines)
+
+
+def _preprocessing(value: object, shape: ModelShape) -> Preprocessing:
+    try:
+        return Preprocessing.from_json(value, (shape.height, shape.width, shape.channels))
+    except ValueError as error:
+        raise ModelError(f"serving.json: {error}") from error

@@ -1,0 +1,193 @@
+"""Where the picture of a request comes from: exactly one link, key or upload, and how many predictions are wanted."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
+
+from classifier.errors import AmbiguousInputError, ImageTooLargeError, MissingInputError, RequestError
+from classifier.uploads import read_form
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from classifier.events import Request
+
+TEXT_FIELDS = ("imagelink", "s3key")
+MAX_TOP = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A picture somewhere on the web."""
+
+    url: str
+    kind = "imagelink"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A picture in the image bucket."""
+
+    key: str
+    kind = "s3key"
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A picture that came with the request."""
+
+    data: bytes
+    kind = "upload"
+
+
+type Source = Link | Key | Upload
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One picture to classify; `top` is the most predictions wanted, None for the model's own number."""
+
+    source: Source
+    top: int | None
+
+
+def read_question(request: Request, max_image_bytes: int) -> Question:
+    """The request's one source and its `top`; RequestError and its kin say what is wrong with them."""
+    given = [*_from_fields(request.query, max_image_bytes), *_from_body(request, max_image_bytes)]
+    sources = [item for item in given if not isinstance(item, Top)]
+    tops = [item.number for item in given if isinstance(item, Top)]
+    if not sources:
+        raise MissingInputError
+    if len(sources) > 1:
+        raise AmbiguousInputError(f"{len(sources)} sources: {', '.join(source.kind for source in sources)}")
+    if len(tops) > 1:
+        raise RequestError(public="top was given more than once.")
+    return Question(sources[0], tops[0] if tops else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Top:
+    """The wanted number of predictions."""
+
+    number: int
+
+
+type Given = Source | Top
+
+
+def _from_body(request: Request, max_image_bytes: int) -> Iterable[Given]:
+    if request.document is not None:
+        return _from_fields(request.document.items(), max_image_bytes)
+    if not request.body or request.method in ("GET", "HEAD"):
+        return ()
+    content_type = request.headers.get("content-type", "")
+    match content_type.partition(";")[0].strip().lower():
+        case "multipart/form-data":
+            return _from_fields(read_form(request.body, content_type, max_image_bytes), max_image_bytes)
+        case "application/x-www-form-urlencoded" if not _binary(request.body):
+            return _from_fields(_form_fields(request.body), max_image_bytes)
+        case name if name == "application/json" or name.endswith("+json"):
+            return _from_fields(read_json(request.body).items(), max_image_bytes)
+    return (_upload(request.body, max_image_bytes),)
+
+
+def _from_fields(fields: Iterable[tuple[str, Any]], max_image_bytes: int) -> Iterable[Given]:
+    for name, value in fields:
+        if value is None or value in ("", b""):
+            continue
+        if name in TEXT_FIELDS:
+            text = _text(name, value)
+            yield Link(text) if name == "imagelink" else Key(text)
+        elif name == "file" and isinstance(value, bytes):
+            yield _upload(value, max_image_bytes)
+        elif name == "image":
+            yield _upload(value if isinstance(value, bytes) else decode_base64(_text(name, value)), max_image_bytes)
+        elif name == "top":
+            yield Top(_top(value))
+
+
+def _upload(data: bytes, max_image_bytes: int) -> Upload:
+    if len(data) > max_image_bytes:
+        raise ImageTooLargeError(public=f"The picture has {len(data)} bytes; at most {max_image_bytes} are accepted.")
+    return Upload(data)
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if not isinstance(value, str):
+        raise RequestError(public=f"{name} must be a string, not {_json_type(value)}.")
+    return value
+
+
+def _top(value: object) -> int:
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 6:
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_TOP:
+        raise RequestError(public=f"top must be a whole number from 1 to {MAX_TOP}.")
+    return value
+
+
+def read_json(body: bytes) -> Mapping[str, Any]:
+    """The body's JSON object; RequestError for anything else, also for one name given twice."""
+    try:
+        document = json.loads(body, object_pairs_hook=_object)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(f"JSON: {error}", public=f"The body is not valid JSON: {_reason(error)}.") from error
+    if not isinstance(document, dict):
+        raise RequestError(public=f"The body must be a JSON object, not {_json_type(document)}.")
+    return document
+
+
+class _RepeatedNameError(ValueError):
+    pass
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        raise _RepeatedNameError("a name is given twice in one object")
+    return document
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at line {error.lineno}, column {error.colno}"
+    if isinstance(error, _RepeatedNameError):
+        return str(error)
+    return "it is nested too deeply" if isinstance(error, RecursionError) else "it is not UTF-8"
+
+
+def _json_type(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def decode_base64(text: str) -> bytes:
+    """Bytes of standard base64 (RFC 4648, 4), line breaks and a `data:` head allowed; RequestError if malformed."""
+    if text.startswith("data:"):
+        head, _, text = text.partition(",")
+        if not head.endswith(";base64"):
+            raise RequestError(public="image is a data: URL without ;base64.")
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise RequestError(f"image: {error}", public="image is not valid base64.") from error
+
+
+def _form_fields(body: bytes) -> Iterable[tuple[str, str]]:
+    for part in body.decode("ascii", "replace").split("&"):
+        name, _, value = part.partition("=")
+        yield unquote_plus(name), unquote_plus(value)
+
+
+def _binary(body: bytes) -> bool:
+    # `curl --data-binary @picture.jpg` announces a form; a form's bytes are ASCII (WHATWG URL, 5.2), a picture's not.
+    return not body.isascii()
