@@ -1,0 +1,105 @@
+"""Decoding in a process of its own, with limits that the kernel enforces: time, memory, no writing, no core dump.
+
+For pictures whose cost can't be bounded from the header. A decoder that hangs, crashes or swells costs one request.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from classifier import errors
+from classifier.errors import ImageComplexityError, ImageError, ImageTimeoutError
+
+if TYPE_CHECKING:
+    from classifier.image_headers import ImageLimits, Picture
+    from classifier.images import DecodedImage
+    from classifier.preprocessing import Preprocessing
+
+MEMORY_BYTES = 900_000_000
+"""Address space of the process; the interpreter and Pillow take about a fifth of it."""
+_START = "import sys,json;sys.path[:]=json.loads(sys.argv[1]);from classifier.decode_process import main;main()"
+_TOLD = {"ImageError", "ImageFormatError", "ImageDimensionsError", "ImageComplexityError"}
+
+
+def decode_apart(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> DecodedImage:
+    """Decode in a new process and return what `images.render` returned there, or raise the error that it raised.
+
+    Starting the process takes about 0.2 s. Raises ImageTimeoutError when it is not done in time.
+    """
+    from classifier.images import DecodedImage
+
+    command = [sys.executable, "-I", "-S", "-c", _START, json.dumps(sys.path)]
+    try:
+        # An empty environment: whatever a decoder could be made to do, it finds no credentials there.
+        done = subprocess.run(  # noqa: S603  (our own interpreter and text)
+            command,
+            input=_request(picture, spec, limits),
+            capture_output=True,
+            timeout=limits.decode_timeout_s,
+            env=_environment(),
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ImageTimeoutError(f"{picture} was not decoded in {limits.decode_timeout_s} s") from error
+    if done.returncode != 0:
+        raise ImageError(f"{picture}: the decoder ended with {done.returncode}: {done.stderr[-500:]!r}")
+    head, _, pixels = done.stdout.partition(b"\n")
+    reply = json.loads(head)
+    if "error" in reply:
+        raise getattr(errors, reply["error"])(reply["detail"], public=reply["public"])
+    return DecodedImage(pixels, picture.format, reply["width"], reply["height"])
+
+
+def _environment() -> dict[str, str]:
+    import os
+
+    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+
+
+def _request(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> bytes:
+    fields = {name: getattr(picture, name) for name in ("format", "width", "height", "orientation", "scans", "slow")}
+    head = {"picture": fields, "spec": spec.to_json(), "limits": asdict(limits)}
+    return json.dumps(head).encode() + b"\n" + picture.data
+
+
+def main() -> None:
+    """Read one request from standard input, decode, write one reply to standard output."""
+    head, _, data = sys.stdin.buffer.read().partition(b"\n")
+    request = json.loads(head)
+    _limit(request["limits"]["decode_timeout_s"])
+    sys.stdout.buffer.write(_reply(request, data))
+
+
+def _limit(seconds: float) -> None:
+    import resource
+
+    for kind, value in (
+        (resource.RLIMIT_AS, MEMORY_BYTES),
+        (resource.RLIMIT_CPU, int(seconds) + 1),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(kind, (value, value))
+
+
+def _reply(request: dict[str, Any], data: bytes) -> bytes:
+    from classifier.image_headers import ImageLimits, Picture
+    from classifier.images import render
+    from classifier.preprocessing import Preprocessing
+
+    picture = Picture(**request["picture"], data=data)
+    spec = Preprocessing.from_json(request["spec"], (None, None, None))
+    try:
+        done = render(picture, spec, ImageLimits(**request["limits"]))
+    except ImageError as error:
+        kind = type(error).__name__
+        reply = {"error": kind if kind in _TOLD else "ImageError", "detail": str(error), "public": error.public}
+        return json.dumps(reply).encode()
+    except MemoryError:
+        name = ImageComplexityError.__name__
+        return json.dumps({"error": name, "detail": "out of memory", "public": ImageComplexityError.text}).encode()
+    return json.dumps({"width": done.width, "height": done.height}).encode() + b"\n" + done.pixels

@@ -1,0 +1,98 @@
+"""JPEG: walk the segments, count the scans, keep what decides pixels (ITU-T T.81, annex B)."""
+
+from __future__ import annotations
+
+import re
+import struct
+
+from classifier.errors import ImageError, ImageFormatError
+from classifier.image_headers import exif
+from classifier.image_headers.picture import ImageLimits, Picture, Tally
+
+_SOI, _EOI, _SOS, _COM, _APP0, _APP1, _APP14 = 0xD8, 0xD9, 0xDA, 0xFE, 0xE0, 0xE1, 0xEE
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_DECODED_FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
+_BARE = {0x01, *range(0xD0, 0xD8)}
+_next_marker = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]").search
+
+
+def read(data: bytes, limits: ImageLimits) -> Picture:
+    """Check a JPEG up to its end-of-image marker; what follows (an MPO's second picture, a video) is not looked at."""
+    walk = _Walk(data, limits)
+    end = walk.run()
+    if not walk.scans:
+        raise ImageError("a JPEG without a scan")
+    kept = b"\xff\xd8" + b"".join(data[a:b] for a, b in walk.kept) + b"\xff\xd9" if walk.dropped else data[:end]
+    return Picture("JPEG", walk.width, walk.height, kept, walk.orientation, walk.scans)
+
+
+class _Walk:
+    """One pass over the segments."""
+
+    def __init__(self, data: bytes, limits: ImageLimits) -> None:
+        self.data, self.limits, self.tally = data, limits, Tally(limits)
+        self.width = self.height = self.scans = 0
+        self.orientation = 1
+        self.kept: list[tuple[int, int]] = []
+        self.dropped = False
+
+    def run(self) -> int:
+        """Walk to the end-of-image marker and return the offset behind it."""
+        place = 2
+        while True:
+            found = _next_marker(self.data, place)
+            if found is None:
+                raise ImageError("the JPEG ends without an end-of-image marker")
+            place, marker = found.start(), self.data[found.start() + 1]
+            if marker == _EOI:
+                return place + 2
+            place = self._segment(marker, place)
+
+    def _segment(self, marker: int, place: int) -> int:
+        if marker in _BARE or marker == _SOI:
+            return place + 2
+        length = int.from_bytes(self.data[place + 2 : place + 4])
+        end = place + 2 + length
+        if length < 2 or end > len(self.data):
+            raise ImageError(f"segment {marker:#x} of the JPEG reaches past its end")
+        if marker == _COM or (_APP0 <= marker <= 0xEF):
+            self._metadata(marker, place, end)
+            return end
+        self.tally.block()
+        if marker in _FRAMES:
+            self._frame(marker, place + 4)
+        if marker == _SOS:
+            end = self._scan(end)
+        self.kept.append((place, end))
+        return end
+
+    def _metadata(self, marker: int, place: int, end: int) -> None:
+        self.tally.metadata(end - place)
+        body = self.data[place + 4 : place + 10]
+        if marker == _APP1 and body == b"Exif\0\0" and self.orientation == 1:
+            self.orientation = exif.orientation(self.data[place + 10 : end])
+        if (marker == _APP0 and body.startswith(b"JFIF\0")) or (marker == _APP14 and body.startswith(b"Adobe")):
+            self.kept.append((place, end))  # these two decide how components become colours
+        else:
+            self.dropped = True
+
+    def _frame(self, marker: int, body: int) -> None:
+        precision, height, width, components = struct.unpack_from(">BHHB", self.data, body)
+        if marker not in _DECODED_FRAMES or precision != 8 or components not in {1, 3, 4}:
+            raise ImageFormatError(
+                f"JPEG frame {marker:#x} of {precision} bits with {components} components",
+                public="This kind of JPEG is not accepted: use baseline or progressive, with 8 bits.",
+            )
+        if self.width:
+            raise ImageError("a JPEG with two frame headers")
+        self.limits.check_size("JPEG", width, height)
+        self.width, self.height = width, height
+
+    def _scan(self, start: int) -> int:
+        """Count one scan and return where the entropy-coded data after its header ends."""
+        if not self.width:
+            raise ImageError("a JPEG scan before its frame header")
+        self.scans += 1
+        self.limits.check_scans(self.scans, self.width * self.height)
+        found = _next_marker(self.data, start)
+        return found.start() if found else len(self.data)

@@ -1,0 +1,237 @@
+"""Decoding: a checked picture in, pixels of the model's size out. The only importer of Pillow.
+
+Only the plugin of the one format is imported, and it gets a file that `image_headers` has cut down to what decides
+pixels. What may take long or much memory is decoded in a process of its own, see `decode_process`.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from classifier.errors import ImageDimensionsError, ImageError
+from classifier.image_headers import ImageLimits, Picture, inspect, sniff
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from classifier.preprocessing import Preprocessing
+
+__all__ = ["DecodedImage", "ImageLimits", "Picture", "decode", "inspect", "render", "sniff"]
+
+_PLUGINS = {
+    "JPEG": ("JpegImagePlugin", "JpegImageFile"),
+    "PNG": ("PngImagePlugin", "PngImageFile"),
+    "GIF": ("GifImagePlugin", "GifImageFile"),
+    "WEBP": ("WebPImagePlugin", "WebPImageFile"),
+    "BMP": ("BmpImagePlugin", "BmpImageFile"),
+    "TIFF": ("TiffImagePlugin", "TiffImageFile"),
+    "AVIF": ("AvifImagePlugin", "AvifImageFile"),
+    "JPEG2000": ("Jpeg2KImagePlugin", "Jpeg2KImageFile"),
+    "PPM": ("PpmImagePlugin", "PpmImageFile"),
+    "TGA": ("TgaImagePlugin", "TgaImageFile"),
+    "ICO": ("IcoImagePlugin", "IcoImageFile"),
+}
+_COSTS = {"JPEG": (20, 8), "PNG": (50, 12), "GIF": (40, 12), "WEBP": (100, 20), "BMP": (30, 12)}
+"""Most nanoseconds and bytes a pixel, measured on one core of a 2.5 GHz Xeon and rounded up."""
+_SCAN_NS, _MULTI_SCAN_BYTES = 1.5, 8
+_IN_PROCESS_S = 1.0
+_IN_PROCESS_BYTES = 300_000_000
+_FULL_DECODE_PIXELS = 25_000_000
+"""JPEGs above this are decoded at a half, a quarter or an eighth of their size (libjpeg's own scaling)."""
+_MEMORY_RESERVE = 64 << 20
+_DECODER_ERRORS = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, EOFError, ArithmeticError),
+    *(RuntimeError, AssertionError, MemoryError, struct.error, zlib.error),
+)
+"""What Pillow's plugins have been seen to raise for broken files."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """Pixels of the model's size, and the picture's own format and size, upright as a viewer shows it."""
+
+    pixels: bytes = field(repr=False)
+    format: str
+    width: int
+    height: int
+
+
+def decode(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> DecodedImage:
+    """Decode, turn upright, put on white, convert and resize to `spec.size`: height x width x channels bytes.
+
+    Raises ImageError (422) for a broken picture, ImageDimensionsError when the memory for it is missing, and
+    ImageTimeoutError when it takes longer than `limits.decode_timeout_s`.
+    """
+    seconds, memory = _estimate(picture)
+    if memory > _IN_PROCESS_BYTES // 4:
+        _check_memory(memory, limits)
+    if picture.slow or seconds > _IN_PROCESS_S or memory > _IN_PROCESS_BYTES:
+        from classifier.decode_process import decode_apart
+
+        return decode_apart(picture, spec, limits)
+    return render(picture, spec, limits)
+
+
+def _estimate(picture: Picture) -> tuple[float, int]:
+    """Return seconds and bytes that the picture may cost, from its header."""
+    nanoseconds, size = _COSTS.get(picture.format, (0, 0))
+    passes = picture.scans if picture.scans > 1 else 0
+    if passes:
+        size += _MULTI_SCAN_BYTES
+    return picture.pixels * (nanoseconds + passes * _SCAN_NS) / 1e9, picture.pixels * size
+
+
+def _check_memory(needed: int, limits: ImageLimits) -> None:
+    """Refuse what does not fit into the function's memory any more: running out would end the whole sandbox."""
+    if not limits.function_memory_bytes:
+        return
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  (pathlib is not loaded here yet)
+        used = int(file.read().split()[1]) * 4096
+    if needed > limits.function_memory_bytes - used - _MEMORY_RESERVE:
+        raise ImageDimensionsError(f"{needed} bytes to decode, {used} of {limits.function_memory_bytes} in use")
+
+
+def render(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> DecodedImage:
+    """Do what `decode` promises in this process."""
+    image = _load(picture, spec, limits)
+    width, height = (image.width, image.height) if not picture.width else (picture.width, picture.height)
+    if picture.orientation >= 5:
+        width, height = height, width
+    image = _upright(image, picture.orientation)
+    image = _resized(_converted(image, "L" if spec.color == "grayscale" else "RGB"), spec)
+    return DecodedImage(image.tobytes(), picture.format, width, height)
+
+
+def _load(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> Image:
+    """Open and decode with the one plugin; every error of Pillow's ends here."""
+    module, name = _PLUGINS[picture.format]
+    plugin: Any = getattr(__import__(f"PIL.{module}", fromlist=[name]), name)
+    try:
+        image: Image = plugin(io.BytesIO(picture.data))
+        if not picture.width:
+            limits.check_size(picture.format, image.width, image.height)
+        elif picture.format == "JPEG":
+            _reduce(image, picture, spec)
+        image.load()
+        if not picture.width:
+            from PIL import ImageOps
+
+            ImageOps.exif_transpose(image, in_place=True)
+    except _DECODER_ERRORS as error:
+        raise ImageError(f"{picture.format} decoder: {type(error).__name__}: {error}") from error
+    return image
+
+
+def _reduce(image: Any, picture: Picture, spec: Preprocessing) -> None:  # noqa: ANN401  (Pillow's plugin class)
+    """Let libjpeg decode a very large picture, or any with `fast_decode`, at 1/2, 1/4 or 1/8 of its size.
+
+    `fast_decode` keeps at least twice the size that resizing then asks for, so that little of it shows.
+    """
+    height, width = spec.size if picture.orientation < 5 else spec.size[::-1]
+    scale = 1
+    while picture.pixels > _FULL_DECODE_PIXELS * scale * scale and scale < 8:
+        scale *= 2
+    while spec.fast_decode and scale < 8 and min(picture.width // width, picture.height // height) >= 4 * scale:
+        scale *= 2
+    if scale > 1:
+        image.draft(None, (max(1, picture.width // scale), max(1, picture.height // scale)))
+
+
+def _upright(image: Image, orientation: int) -> Image:
+    if orientation == 1:
+        return image
+    from PIL.Image import Transpose
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return image.transpose(turns[orientation])
+
+
+def _converted(image: Image, mode: str) -> Image:
+    """Convert to RGB or L of 8 bits, transparency over white."""
+    transparent = image.has_transparency_data
+    if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
+        if transparent:
+            return _over_white_16(image).convert(mode)
+        image = _eight_bits(image)
+    elif transparent:
+        image = _over_white(image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _over_white(image: Image) -> Image:
+    from PIL import Image as Pillow
+
+    layer = image if image.mode == "RGBA" else image.convert("RGBA")
+    if layer.getchannel("A").getextrema() == (255, 255):
+        return layer.convert("RGB")
+    canvas = Pillow.new("RGB", layer.size, "white")
+    canvas.paste(layer, mask=layer)
+    return canvas
+
+
+def _eight_bits(image: Image) -> Image:
+    """Scale 16 bits to 8 by keeping the high byte, as Pillow does for colour; `convert` would clip to white instead.
+
+    Floating-point pixels (TIFF) are taken for 0 to 1 if none is larger, else for 0 to 255.
+    """
+    from PIL import Image as Pillow
+
+    if image.mode == "F":
+        unit = max(image.getextrema()) <= 1.0  # type: ignore[type-var]  (two numbers, for one band)
+        return (image.point(lambda value: value * 255.0) if unit else image).convert("L")
+    if image.mode == "I":
+        return image.point([value >> 8 for value in range(65536)], "L")
+    high_byte = image.tobytes()[0 if image.mode == "I;16B" else 1 :: 2]
+    return Pillow.frombytes("L", image.size, high_byte)
+
+
+def _over_white_16(image: Image) -> Image:
+    """Make the one transparent gray of a 16-bit PNG white, comparing all 16 bits."""
+    clear = image.info.pop("transparency")
+    levels = [255 if value == clear else value >> 8 for value in range(65536)]
+    return image.convert("I").point(levels, "L")
+
+
+def _resized(image: Image, spec: Preprocessing) -> Image:
+    """Resize to `spec.size`: `stretch` and `crop` with the boxes of `keras.utils.load_img`, `pad` centred on black."""
+    from PIL.Image import Resampling
+
+    height, width = spec.size
+    if image.size == (width, height):
+        return image
+    resample = Resampling[spec.filter.upper()]
+    if spec.resize == "stretch":
+        return image.resize((width, height), resample)
+    if spec.resize == "crop":
+        return image.resize((width, height), resample, box=_crop_box(image.size, width, height))
+    return _padded(image, width, height, resample)
+
+
+def _crop_box(size: tuple[int, int], width: int, height: int) -> tuple[int, int, int, int]:
+    """Return the centred box of the target's aspect ratio (`load_img(keep_aspect_ratio=True)`), never empty."""
+    crop_width = max(1, min(size[0], size[1] * width // height))
+    crop_height = max(1, min(size[1], size[0] * height // width))
+    left, top = (size[0] - crop_width) // 2, (size[1] - crop_height) // 2
+    return left, top, left + crop_width, top + crop_height
+
+
+def _padded(image: Image, width: int, height: int, resample: Any) -> Image:  # noqa: ANN401  (an enum of Pillow's)
+    from PIL import Image as Pillow
+
+    scale = min(width / image.width, height / image.height)
+    inner = max(1, min(width, round(image.width * scale))), max(1, min(height, round(image.height * scale)))
+    canvas = Pillow.new(image.mode, (width, height))
+    canvas.paste(image.resize(inner, resample), ((width - inner[0]) // 2, (height - inner[1]) // 2))
+    return canvas
