@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+
+from classifier.errors import ClassifierError, FetchError, LinkError, UrlHostError
+from classifier.fetch import FetchLimits, fetch
+from classifier.link import Link, follow, parse_link
+from classifier.netguard import PUBLIC
+from tests.links import LINKS, NAMES, Verdict
+
+
+class Network:
+    """The process's name service and connections, replaced: it answers from NAMES and refuses every connection."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.dialled: list[tuple[str, int]] = []
+
+    def getaddrinfo(self, host: str, port: int, type: int = 0) -> list[Any]:  # noqa: A002
+        self.asked.append(host)
+        if host not in NAMES:
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
+        found = [(address, socket.AF_INET6 if ":" in address else socket.AF_INET) for address in NAMES[host]]
+        return [(kind, type, 6, "", (address, port)) for address, kind in found]
+
+    def connect(self, address: tuple[str, int]) -> None:
+        self.dialled.append(address[:2])
+        raise ConnectionRefusedError
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Network:
+    network = Network()
+    monkeypatch.setattr(socket, "getaddrinfo", network.getaddrinfo)
+    monkeypatch.setattr(socket.socket, "connect", lambda _, address: network.connect(address))
+    return network
+
+
+@pytest.mark.parametrize(("link", "verdict"), LINKS, ids=range(len(LINKS)))
+def test_a_link_is_dialled_or_refused(network: Network, link: str, verdict: Verdict) -> None:
+    with pytest.raises(ClassifierError) as caught:
+        fetch(link, rule=PUBLIC, limits=FetchLimits())
+    if isinstance(verdict, tuple):
+        assert (type(caught.value), network.dialled[:1]) == (FetchError, [verdict])
+        assert len(network.asked) <= 1
+    else:
+        assert (type(caught.value), network.dialled) == (verdict, [])
+        assert len(network.asked) <= (1 if verdict is UrlHostError else 0)
+
+
+def test_the_corpus_has_no_spelling_twice() -> None:
+    assert len({link for link, _ in LINKS}) == len(LINKS)
+    assert len(LINKS) >= 300
+
+
+def test_an_address_needs_no_look_up(network: Network) -> None:
+    for link in ("http://8.8.8.8/", "http://[2606:4700::1111]/", "http://127.0.0.1/", "http://0x7f.1/"):
+        with pytest.raises(ClassifierError):
+            fetch(link, rule=PUBLIC, limits=FetchLimits())
+    assert network.asked == []
+
+
+def test_each_address_of_a_name_is_tried_ipv4_first_after_one_look_up(network: Network) -> None:
+    with pytest.raises(FetchError):
+        fetch("http://both.test/", rule=PUBLIC, limits=FetchLimits())
+    assert network.asked == ["both.test"]
+    assert network.dialled == [("93.184.216.34", 80), ("2606:4700::1111", 80)]
+
+
+def test_an_unexpected_resolver_error_is_an_unreachable_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> list[Any]:
+        raise UnicodeError("label too long")
+
+    monkeypatch.setattr(socket, "getaddrinfo", fail)
+    with pytest.raises(UrlHostError):
+        fetch("http://public.test/", rule=PUBLIC, limits=FetchLimits())
+
+
+@pytest.mark.usefixtures("network")
+@pytest.mark.parametrize("link", [link for link, verdict in LINKS if not isinstance(verdict, tuple)])
+def test_no_error_repeats_the_link(link: str) -> None:
+    with pytest.raises(ClassifierError) as caught:
+        fetch(f"{link}?secret-signature", rule=PUBLIC, limits=FetchLimits())
+    assert "secret" not in str(caught.value) + caught.value.public
+    assert not any(address in caught.value.public for addresses in NAMES.values() for address in addresses)
+
+
+@pytest.mark.usefixtures("network")
+def test_a_refused_and_an_unknown_host_read_the_same() -> None:
+    told = set()
+    for link in ("http://private.test/", "http://unknown.test/", "http://10.0.0.1/", "http://0x7f.1/"):
+        with pytest.raises(UrlHostError) as caught:
+            fetch(link, rule=PUBLIC, limits=FetchLimits())
+        told.add((caught.value.status, caught.value.code, caught.value.public))
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize(
+    ("link", "sent"),
+    [
+        ("http://a.test", "/"),
+        ("http://a.test?x=1#y", "/?x=1"),
+        ("http://a.test/a b/ü%20%C3%BC+.jpg?q=ä b#c d", "/a%20b/%C3%BC%20%C3%BC+.jpg?q=%C3%A4%20b"),
+        ('http://a.test/<">{|}^`[]', "/%3C%22%3E%7B%7C%7D%5E%60%5B%5D"),
+        ("http://a.test/?X-Amz-Signature=1a%2Fb&x=a+b=c;d", "/?X-Amz-Signature=1a%2Fb&x=a+b=c;d"),
+        ("http://a.test/../a/./b//c", "/../a/./b//c"),
+        ("http://a.test/💩\u00a0\u2028", "/%F0%9F%92%A9%C2%A0%E2%80%A8"),
+    ],
+)
+def test_path_and_query_are_sent_in_ascii_without_the_fragment(link: str, sent: str) -> None:
+    assert parse_link(link).target == sent
+
+
+@pytest.mark.parametrize(
+    ("link", "header"),
+    [
+        ("http://A.test:80/", "a.test"),
+        ("https://a.test:443/", "a.test"),
+        ("https://a.test:80/", "a.test:80"),
+        ("http://a.test.:8080/", "a.test:8080"),
+        ("https://[2606:4700::1111]:8443/", "[2606:4700::1111]:8443"),
+        ("http://bücher.test/", "xn--bcher-kva.test"),
+    ],
+)
+def test_the_host_header_names_the_host_and_an_unusual_port(link: str, header: str) -> None:
+    assert parse_link(link).host_header == header
+
+
+@pytest.mark.parametrize(
+    ("location", "scheme", "host", "port", "target"),
+    [
+        ("https://b.test/x", "https", "b.test", 443, "/x"),
+        ("//b.test/x", "http", "b.test", 80, "/x"),
+        ("/x?y#z", "http", "a.test", 8080, "/x?y"),
+        ("x", "http", "a.test", 8080, "/p/x"),
+        ("../../../x", "http", "a.test", 8080, "/x"),
+        ("?y", "http", "a.test", 8080, "/p/q?y"),
+        ("@b.test/", "http", "a.test", 8080, "/p/@b.test/"),
+        (".b.test/", "http", "a.test", 8080, "/p/.b.test/"),
+        ("/..//b.test/x", "http", "a.test", 8080, "/b.test/x"),
+        ("/ä b", "http", "a.test", 8080, "/%C3%A4%20b"),
+        ("1:2", "http", "a.test", 8080, "/p/1:2"),
+    ],
+)
+def test_a_location_is_read_relative_to_the_link(location: str, scheme: str, host: str, port: int, target: str) -> None:
+    assert follow(parse_link("http://a.test:8080/p/q?r"), location) == Link(scheme, host, port, target)
+
+
+@pytest.mark.parametrize(
+    "location", ["", "http:", "http:x", "http:///b.test/", "///b.test/", "//", "/\\b.test", "/a\tb"]
+)
+def test_a_location_that_browsers_would_repair_is_refused(location: str) -> None:
+    with pytest.raises(LinkError):
+        follow(parse_link("http://a.test/p/q"), location)
