@@ -27,12 +27,11 @@ def classify(event: object, context: Context) -> Any:  # noqa: ANN401 - each fro
 
 def build(environ: Mapping[str, str], link_rule: AddressRule | None = None) -> App:
     """The application with its collaborators; `link_rule` is loosened by tests only, never by the environment."""
-    from classifier.images import ImageLimits
-
     from classifier import fetch, logs, netguard
     from classifier.app import App
     from classifier.bundle_reader import BundleReader
     from classifier.engines.keras_engine import open_keras
+    from classifier.images import ImageLimits
     from classifier.s3_http import Endpoint, environment_credentials
     from classifier.service import Classifier, ImageStore
     from classifier.settings import Settings
@@ -61,7 +60,7 @@ def build(environ: Mapping[str, str], link_rule: AddressRule | None = None) -> A
         model_name=settings.model_name,
         fetch=lambda link, deadline: fetch.fetch(link, rule=rule, limits=limits, deadline=deadline),
         store=ImageStore(s3, settings.image_bucket, settings.image_prefix, settings.max_image_bytes),
-        limits=ImageLimits.from_settings(settings),
+        limits=ImageLimits.from_settings(settings, environ),
     )
     return App(settings, loader, classifier, STARTED)
 

@@ -189,8 +189,8 @@ def _eight_bits(image: Image) -> Image:
     from PIL import Image as Pillow
 
     if image.mode == "F":
-        unit = max(image.getextrema()) <= 1.0  # type: ignore[type-var]  (two numbers, for one band)
-        return (image.point(lambda value: value * 255.0) if unit else image).convert("L")
+        extrema: Any = image.getextrema()
+        return (image.point(lambda value: value * 255.0) if extrema[1] <= 1.0 else image).convert("L")
     if image.mode == "I":
         return image.point([value >> 8 for value in range(65536)], "L")
     high_byte = image.tobytes()[0 if image.mode == "I;16B" else 1 :: 2]

@@ -89,6 +89,24 @@ class Preprocessing:
         fixed = {"size": list(self.size), "resize": self.resize, "filter": self.filter, "color": self.color}
         return {**fixed, **scaling, "fast_decode": self.fast_decode}
 
+    def to_array(self, pixels: bytes) -> NDArray[np.float32]:
+        """Turn height x width x channels bytes (RGB or gray) into the model's input: float32, `shape`, C order.
+
+        The operations and their order are those of Keras's numpy path, so the result is the same to the last bit.
+        """
+        import numpy as np
+
+        stored = np.frombuffer(pixels, np.uint8).reshape(self.shape)
+        if self.color == "bgr" or self.scale == "caffe":
+            stored = stored[..., ::-1]
+        array = stored.astype(np.float32, order="C")
+        if self.mean is not None:
+            _per_channel(np.subtract, array, self.mean)
+        if self.std is not None:
+            _per_channel(np.divide, array, self.std)
+        _scale(array, self.scale)
+        return array
+
 
 class _Reader:
     """Reads one `preprocessing` object and collects what is wrong with it."""
@@ -176,33 +194,21 @@ def _shown(value: object) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def to_array(pixels: bytes, spec: Preprocessing) -> NDArray[np.float32]:
-    """Turn height x width x channels bytes (RGB or gray) into the model's input, float32 (1, height, width, channels).
-
-    The operations and their order are those of Keras's numpy path, so that the result is the same to the last bit.
-    """
+def _scale(array: NDArray[np.float32], scale: Scale) -> None:
     import numpy as np
 
-    stored = np.frombuffer(pixels, np.uint8).reshape(spec.shape)
-    if spec.color == "bgr" or spec.scale == "caffe":
-        stored = stored[..., ::-1]
-    array = stored.astype(np.float32, order="C")
-    if spec.mean is not None:
-        _per_channel(np.subtract, array, spec.mean)
-    if spec.std is not None:
-        _per_channel(np.divide, array, spec.std)
-    if spec.scale == "unit":
-        array /= 255.0
-    elif spec.scale == "tf":
-        array /= 127.5
-        array -= 1.0
-    elif spec.scale == "caffe":
-        _per_channel(np.subtract, array, CAFFE_MEAN)
-    elif spec.scale == "torch":
-        array /= 255.0
-        _per_channel(np.subtract, array, TORCH_MEAN)
-        _per_channel(np.divide, array, TORCH_STD)
-    return array
+    match scale:
+        case "unit":
+            array /= 255.0
+        case "tf":
+            array /= 127.5
+            array -= 1.0
+        case "caffe":
+            _per_channel(np.subtract, array, CAFFE_MEAN)
+        case "torch":
+            array /= 255.0
+            _per_channel(np.subtract, array, TORCH_MEAN)
+            _per_channel(np.divide, array, TORCH_STD)
 
 
 def _per_channel(operation: np.ufunc, array: NDArray[np.float32], numbers: tuple[float, ...]) -> None:

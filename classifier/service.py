@@ -98,12 +98,12 @@ class Classifier:
         self.models.look_ahead()
         with phases.measure("fetch"):
             data = self._bytes(question.source, deadline)
-        images.inspect(data, self.limits)
+        checked = images.inspect(data, self.limits)
         with phases.measure("load"):
             model = self.models.acquire(deadline)
         with phases.measure("decode"):
-            picture = images.decode(data, model.serving.preprocessing, self.limits)
-            array = model.serving.preprocessing.to_array(picture.image)
+            picture = images.decode(checked, model.serving.preprocessing, self.limits)
+            array = model.serving.preprocessing.to_array(picture.pixels)
         with phases.measure("infer"):
             raw = model.engine.predict(array)
         return {
