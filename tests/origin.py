@@ -101,15 +101,23 @@ def endless(data: bytes, part: bytes = b"x" * 65_536) -> Behaviour:
 
 
 class Origin:
-    """The server: one behaviour a path; requests are kept as they came. A path that has none gets a 404."""
+    """The server: one behaviour a path; requests are kept as they came. A path that has none gets a 404.
+
+    With `reads` off it does not wait for a request: the behaviour of `/` is what every client gets.
+    """
 
     def __init__(
-        self, paths: dict[str, Behaviour], *, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1"
+        self,
+        paths: dict[str, Behaviour],
+        *,
+        tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
+        reads: bool = True,
     ) -> None:
         self.paths = paths
         self.requests: list[bytes] = []
         self.connections = 0
-        self._host, self._tls = host, tls
+        self._host, self._tls, self._reads = host, tls, reads
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server((host, 0), backlog=16)
@@ -148,17 +156,16 @@ class Origin:
         with suppress(OSError, ValueError):
             if self._tls:
                 client = self._tls.wrap_socket(client, server_side=True)
-            request = self._read(client)
-            self.requests.append(request)
-            path = request.split(b" ")[1].decode().partition("?")[0]
+            path = self._path(client) if self._reads else "/"
             self.paths.get(path, reply(status="404 Not Found"))(Peer(client, self._stopping))
         client.close()
 
-    def _read(self, client: socket.socket) -> bytes:
+    def _path(self, client: socket.socket) -> str:
         request = b""
         while b"\r\n\r\n" not in request:
             data = client.recv(65_536)
             if not data:
                 raise ConnectionAbortedError
             request += data
-        return request
+        self.requests.append(request)
+        return request.split(b" ")[1].decode().partition("?")[0]

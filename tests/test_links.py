@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import random
+import re
 import socket
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -54,6 +57,40 @@ def test_a_link_is_dialled_or_refused(network: Network, link: str, verdict: Verd
 def test_the_corpus_has_no_spelling_twice() -> None:
     assert len({link for link, _ in LINKS}) == len(LINKS)
     assert len(LINKS) >= 300
+
+
+def test_mangled_links_raise_nothing_but_errors_for_the_caller() -> None:
+    chance = random.Random(4)
+    pieces = [
+        "[",
+        "]",
+        "@",
+        ":",
+        "/",
+        "?",
+        "#",
+        "%",
+        "\\",
+        ".",
+        "０",
+        "ß",
+        "\u202e",
+        "\ud800",
+        "0x",
+        "\0",
+        " ",
+        "xn--",
+        "İ",
+    ]
+    for _ in range(5000):
+        link = list(chance.choice(LINKS)[0][:60] or "x")
+        for _ in range(chance.randint(1, 4)):
+            link[chance.randrange(len(link))] = chance.choice(pieces)
+        with suppress(LinkError):
+            parsed = parse_link("".join(link))
+            assert parsed.host.isascii()
+            assert re.fullmatch(r"/[!-~]*", parsed.target)
+            assert re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:]+", parsed.host)
 
 
 def test_an_address_needs_no_look_up(network: Network) -> None:

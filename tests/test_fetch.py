@@ -1,0 +1,517 @@
+from __future__ import annotations
+
+import random
+import socket
+import ssl
+import subprocess
+import sys
+import zlib
+from contextlib import suppress
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from classifier.errors import (
+    ClassifierError,
+    FetchError,
+    FetchIncompleteError,
+    FetchRedirectError,
+    FetchStatusError,
+    FetchTimeoutError,
+    FetchTlsError,
+    FetchTooManyRedirectsError,
+    ImageTooLargeError,
+    OutOfTimeError,
+    UrlHostError,
+)
+from classifier.fetch import FetchLimits, fetch
+from classifier.http1 import read_body, read_head
+from classifier.netguard import AddressRule
+from classifier.wire import Wire
+from tests.certificates import Authority
+from tests.origin import Origin, endless, raw, redirect, reply, then_hang, then_reset, trickle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.origin import Behaviour
+
+LOOPBACK = AddressRule(ports=None, also_allowed=("127.0.0.1/32",))
+LIMITS = FetchLimits(max_bytes=100_000, timeout_s=5)
+SOON = FetchLimits(max_bytes=100_000, timeout_s=0.15)
+BODY = bytes(range(256)) * 40
+OK = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def got(behaviour: Behaviour, limits: FetchLimits = LIMITS) -> bytes | type[ClassifierError]:
+    """What a link to a server with this behaviour gives: its bytes, or the class of the error."""
+    with Origin({"/": behaviour}) as origin:
+        try:
+            return fetch(origin.url(), rule=LOOPBACK, limits=limits)
+        except ClassifierError as error:
+            return type(error) if "127.0.0.1" not in error.public else ClassifierError
+
+
+def gz(data: bytes, wbits: int = 31) -> bytes:
+    packer = zlib.compressobj(wbits=wbits)
+    return packer.compress(data) + packer.flush()
+
+
+def chunks(data: bytes, size: int = 1000) -> bytes:
+    parts = [data[at : at + size] for at in range(0, len(data), size)]
+    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
+
+
+GOOD: dict[str, tuple[Behaviour, bytes]] = {
+    "length": (reply(BODY), BODY),
+    "no length, to the end of the connection": (raw(OK + b"\r\n" + BODY), BODY),
+    "HTTP/1.0": (reply(BODY, version="1.0"), BODY),
+    "no reason phrase": (reply(BODY, status="200"), BODY),
+    "empty": (reply(b""), b""),
+    "wrong content type": (reply(BODY, "Content-Type: text/html"), BODY),
+    "the connection stays open": (then_hang(OK + b"Content-Length: 3\r\n\r\nabc"), b"abc"),
+    "more bytes than the length": (raw(OK + b"Content-Length: 3\r\n\r\nabcdef"), b"abc"),
+    "leading zeros in the length": (raw(OK + b"Content-Length: 0003\r\n\r\nabc"), b"abc"),
+    "the same length twice": (raw(OK + b"Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc"), b"abc"),
+    "reset after the whole body": (then_reset(OK + b"Content-Length: 3\r\n\r\nabc"), b"abc"),
+    "chunked": (raw(CHUNKED + chunks(BODY) + b"0\r\n\r\n"), BODY),
+    "chunked, open connection": (then_hang(CHUNKED + chunks(BODY) + b"0\r\n\r\n"), BODY),
+    "chunked, endless trailers": (endless(CHUNKED + chunks(BODY) + b"0\r\n", b"X: y\r\n" * 1000), BODY),
+    "chunk extension": (raw(CHUNKED + b"3;a=b\r\nabc\r\n0\r\n\r\n"), b"abc"),
+    "chunked beats the length": (raw(OK + b"Content-Length: 1\r\n" + CHUNKED[17:] + b"3\r\nabc\r\n0\r\n\r\n"), b"abc"),
+    "lines end with LF alone": (raw(b"HTTP/1.1 200 OK\nContent-Length: 3\n\nabc"), b"abc"),
+    "folded header": (raw(OK + b"X: a\r\n b\r\nContent-Length: 3\r\n\r\nabc"), b"abc"),
+    "header in Latin-1": (raw(OK + b"X: \xe4\r\nContent-Length: 3\r\n\r\nabc"), b"abc"),
+    "100 and 103 come first": (
+        raw(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK + b"\r\nabc"),
+        b"abc",
+    ),
+    "gzip though we asked for none": (reply(gz(BODY), "Content-Encoding: gzip"), BODY),
+    "x-gzip": (reply(gz(BODY), "Content-Encoding: X-Gzip"), BODY),
+    "deflate": (reply(gz(BODY, 15), "Content-Encoding: deflate"), BODY),
+    "deflate without zlib's head": (reply(gz(BODY, -15), "Content-Encoding: deflate"), BODY),
+    "gzip twice": (reply(gz(gz(BODY)), "Content-Encoding: gzip, gzip"), BODY),
+    "identity": (reply(BODY, "Content-Encoding: identity"), BODY),
+    "empty gzip": (reply(b"", "Content-Encoding: gzip"), b""),
+    "exactly the limit": (reply(b"x" * 100_000), b"x" * 100_000),
+    "exactly the limit in chunks": (raw(CHUNKED + chunks(b"x" * 100_000) + b"0\r\n\r\n"), b"x" * 100_000),
+    "exactly the limit to the end": (raw(OK + b"\r\n" + b"x" * 100_000), b"x" * 100_000),
+    "exactly the limit from gzip": (reply(gz(b"x" * 100_000), "Content-Encoding: gzip"), b"x" * 100_000),
+    "a hundred headers": (raw(OK + b"X: y\r\n" * 100 + b"\r\nabc"), b"abc"),
+    "65,000 bytes of headers": (raw(OK + b"X: " + b"y" * 65_000 + b"\r\n\r\nabc"), b"abc"),
+}
+
+BAD: dict[str, tuple[Behaviour, type[ClassifierError]]] = {
+    # status
+    **{
+        f"status {status}": (reply(BODY, status=f"{status} X"), FetchStatusError)
+        for status in (201, 202, 203, 204, 205, 206, 226, 300, 304, 305, 306, 400, 401, 403, 404, 407, 410, 429, 451)
+    },
+    **{f"status {status}": (reply(status=f"{status} X"), FetchStatusError) for status in (500, 502, 503, 511, 999)},
+    # no HTTP
+    "closes at once": (raw(b""), FetchError),
+    "resets at once": (then_reset(b""), FetchError),
+    "HTTP/0.9": (raw(BODY), FetchError),
+    "HTTP/2": (raw(b"HTTP/2 200\r\n\r\n"), FetchError),
+    "HTTP/2 frames": (raw(b"\0\0\x12\4\0\0\0\0\0\0\3\0\0\0\x80"), FetchError),
+    "another protocol": (raw(b"ICY 200 OK\r\n\r\n"), FetchError),
+    "SSH": (raw(b"SSH-2.0-OpenSSH_9.6\r\n"), FetchError),
+    "status of two digits": (raw(b"HTTP/1.1 20 OK\r\n\r\n"), FetchError),
+    "status of four digits": (raw(b"HTTP/1.1 2000 OK\r\n\r\n"), FetchError),
+    "status with a letter": (raw(b"HTTP/1.1 2OO OK\r\n\r\n"), FetchError),
+    "status zero": (raw(b"HTTP/1.1 000 OK\r\n\r\n"), FetchError),
+    "status with a sign": (raw(b"HTTP/1.1 +200 OK\r\n\r\n"), FetchError),
+    "blank line first": (raw(b"\r\n" + OK + b"\r\n"), FetchError),
+    "ends in the status line": (raw(b"HTTP/1.1 200"), FetchError),
+    "ends in the headers": (raw(OK + b"X: y\r\n"), FetchError),
+    "resets in the headers": (then_reset(OK + b"X: y\r\n"), FetchError),
+    "endless status line": (endless(b"HTTP/1.1 200 "), FetchError),
+    "endless header": (endless(OK + b"X: "), FetchError),
+    "endless headers": (endless(OK, b"X: y\r\n" * 1000), FetchError),
+    "endless 100s": (endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100), FetchError),
+    "101": (raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n"), FetchError),
+    "101 headers": (raw(OK + b"X: y\r\n" * 101 + b"\r\nabc"), FetchError),
+    "66,000 bytes of headers": (raw(OK + b"X: " + b"y" * 66_000 + b"\r\n\r\nabc"), FetchError),
+    "a header without a colon": (raw(OK + b"X\r\n\r\n"), FetchError),
+    "a header without a name": (raw(OK + b": x\r\n\r\n"), FetchError),
+    "a space before the colon": (raw(OK + b"Content-Length : 3\r\n\r\nabc"), FetchError),
+    "folding before any header": (raw(OK + b" X: y\r\n\r\n"), FetchError),
+    "NUL in a header": (raw(OK + b"X: \0\r\n\r\n"), FetchError),
+    "CR in a header": (raw(OK + b"X: a\rb\r\n\r\n"), FetchError),
+    # length
+    "body too short": (reply(BODY, length=len(BODY) + 1), FetchIncompleteError),
+    "no body": (reply(b"", length=10), FetchIncompleteError),
+    "reset in the body": (then_reset(OK + b"Content-Length: 10\r\n\r\nabc"), FetchIncompleteError),
+    **{
+        f"length {length!r}": (reply(BODY, length=length), FetchError)
+        for length in ("-1", "+5", "1_0", "0x10", "5.0", "1e3", "five", "", "5 5", "5, 6", "٥", "-0")
+    },
+    "two lengths": (raw(OK + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd"), FetchError),
+    "length over the limit": (then_hang(OK + b"Content-Length: 100001\r\n\r\n"), ImageTooLargeError),
+    "length over everything": (then_hang(OK + b"Content-Length: " + b"9" * 9000 + b"\r\n\r\n"), ImageTooLargeError),
+    "over the limit to the end": (raw(OK + b"\r\n" + b"x" * 100_001), ImageTooLargeError),
+    "endless body": (endless(OK + b"\r\n"), ImageTooLargeError),
+    # chunks
+    "endless chunks": (endless(CHUNKED, b"ffff\r\n" + b"x" * 65_535 + b"\r\n"), ImageTooLargeError),
+    "endless tiny chunks": (endless(CHUNKED, b"1\r\nx\r\n" * 1000), ImageTooLargeError),
+    "endless chunk extensions": (endless(CHUNKED, (b"1;" + b"y" * 4000 + b"\r\nx\r\n") * 10), ImageTooLargeError),
+    "endless chunk line": (endless(CHUNKED, b"0" * 1000), FetchIncompleteError),
+    "chunk over the limit": (then_hang(CHUNKED + b"FFFFFFFFFFFFFFFF\r\n"), ImageTooLargeError),
+    "no last chunk": (raw(CHUNKED + chunks(BODY)), FetchIncompleteError),
+    "chunk too short": (raw(CHUNKED + b"5\r\nabc"), FetchIncompleteError),
+    "chunk longer than its size": (raw(CHUNKED + b"3\r\nabcd\r\n0\r\n\r\n"), FetchIncompleteError),
+    "chunks without sizes": (raw(CHUNKED + BODY), FetchIncompleteError),
+    **{
+        f"chunk size {size!r}": (raw(CHUNKED + size + b"\r\nabc\r\n0\r\n\r\n"), FetchIncompleteError)
+        for size in (b"-3", b"+3", b"0x3", b"3_0", b" 3", b"g", b"", b"3 3", b"1" * 17)
+    },
+    "unknown transfer coding": (raw(OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n"), FetchError),
+    "chunked twice": (raw(OK + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n"), FetchError),
+    # content codings
+    "gzip bomb": (reply(gz(bytes(50_000_000)), "Content-Encoding: gzip"), ImageTooLargeError),
+    "gzip bomb in gzip": (reply(gz(gz(bytes(50_000_000))), "Content-Encoding: gzip, gzip"), ImageTooLargeError),
+    "deflate bomb": (reply(gz(bytes(50_000_000), -15), "Content-Encoding: deflate"), ImageTooLargeError),
+    "one byte over the limit from gzip": (reply(gz(bytes(100_001)), "Content-Encoding: gzip"), ImageTooLargeError),
+    "gzip that is none": (reply(BODY, "Content-Encoding: gzip"), FetchError),
+    "gzip with a wrong check sum": (reply(gz(BODY)[:-8] + bytes(8), "Content-Encoding: gzip"), FetchError),
+    "gzip cut short": (reply(gz(BODY)[:-9], "Content-Encoding: gzip"), FetchIncompleteError),
+    "many gzip members": (reply(gz(b"") * 4000, "Content-Encoding: gzip"), FetchError),
+    "brotli": (reply(BODY, "Content-Encoding: br"), FetchError),
+    "zstd": (reply(BODY, "Content-Encoding: zstd"), FetchError),
+    "unknown content coding": (reply(BODY, "Content-Encoding: aws-chunked"), FetchError),
+    "gzip three times": (reply(gz(gz(gz(BODY))), "Content-Encoding: gzip, gzip, gzip"), FetchError),
+    # redirects
+    "redirect to itself": (redirect("/"), FetchTooManyRedirectsError),
+    "redirect without location": (raw(b"HTTP/1.1 302 Found\r\n\r\n"), FetchRedirectError),
+    "redirect to nothing": (redirect(""), FetchRedirectError),
+    "redirect to two places": (raw(b"HTTP/1.1 302 Found\r\nLocation: /a\r\nLocation: /b\r\n\r\n"), FetchRedirectError),
+    **{
+        f"redirect to {location}": (redirect(location), FetchRedirectError)
+        for location in (
+            *("file:///etc/passwd", "ftp://8.8.8.8/", "gopher://8.8.8.8/", "data:image/png;base64,AA", "javascript:1"),
+            *("http://user:pass@8.8.8.8/", "//user@8.8.8.8/", "http:///8.8.8.8/", "http:8.8.8.8", "///8.8.8.8/"),
+            *("http://[fe80::1%25eth0]/", "http://8.8.8.8:99999/", "/\\8.8.8.8/", "\\\\8.8.8.8\\", "http://a b/"),
+            *("http://" + "a" * 64 + ".test/", "/" + "a" * 9000),
+        )
+    },
+    **{
+        f"redirect to {location}": (redirect(location), UrlHostError)
+        for location in (
+            *("http://10.0.0.1/", "https://169.254.169.254/", "//127.0.0.2/", "http://[::1]/", "http://0x7f.1/"),
+            *("http://2130706433/", "http://[::ffff:127.0.0.1]/", "http://metadata.invalid/", "http://0/"),
+        )
+    },
+}
+
+STALLS: dict[str, Behaviour] = {
+    "never answers": then_hang(b""),
+    "trickles the status line": trickle(b"HTTP/1.1 200 "),
+    "trickles headers": trickle(OK, b"X: y\r\n", 0.1),
+    "trickles a header": trickle(OK + b"X: "),
+    "trickles 100s": trickle(b"", b"HTTP/1.1 100 Continue\r\n\r\n", 0.1),
+    "stops in the headers": then_hang(OK + b"X: y\r\n"),
+    "trickles the body": trickle(OK + b"Content-Length: 90000\r\n\r\n"),
+    "trickles a body without length": trickle(OK + b"\r\n"),
+    "trickles chunks": trickle(CHUNKED, b"1\r\nx\r\n"),
+    "trickles a chunk size": trickle(CHUNKED, b"0"),
+    "stops in the body": then_hang(OK + b"Content-Length: 10\r\n\r\nabc"),
+    "stops before the last chunk": then_hang(CHUNKED + b"3\r\nabc\r\n"),
+}
+
+
+@pytest.mark.parametrize("case", GOOD)
+def test_a_reply_that_is_odd_but_sound_gives_its_bytes(case: str) -> None:
+    behaviour, body = GOOD[case]
+    assert got(behaviour) == body
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_reply_gives_its_error(case: str) -> None:
+    behaviour, error = BAD[case]
+    assert got(behaviour) is error
+
+
+@pytest.mark.parametrize("case", STALLS)
+def test_a_server_that_stalls_is_given_up(case: str) -> None:
+    assert got(STALLS[case], SOON) is FetchTimeoutError
+
+
+def test_the_request_carries_what_it_needs_and_nothing_else(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9/")
+    with Origin({"/a": reply(b"x", "Set-Cookie: a=b"), "/b": redirect("/a")}) as origin:
+        fetch(origin.url("/b?q=ü#part"), rule=LOOPBACK, limits=LIMITS)
+        assert origin.requests == [
+            f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{origin.port}\r\nUser-Agent: keras-lambda-classifier\r\n"
+            "Accept: image/*, */*;q=0.5\r\nAccept-Encoding: identity\r\nConnection: close\r\n\r\n".encode()
+            for target in ("/b?q=%C3%BC", "/a")
+        ]
+
+
+@pytest.mark.parametrize("status", ["301 x", "302 x", "303 x", "307 x", "308 x"])
+def test_a_redirect_is_followed(status: str) -> None:
+    with Origin({"/a/b": redirect("../c?x=1", status), "/c": reply(BODY)}) as origin:
+        assert fetch(origin.url("/a/b"), rule=LOOPBACK, limits=LIMITS) == BODY
+        assert origin.requests[1].startswith(b"GET /c?x=1 HTTP/1.1\r\n")
+
+
+def test_four_redirects_are_followed_and_five_are_not() -> None:
+    paths: dict[str, Behaviour] = {f"/{left}": redirect(f"/{left - 1}") for left in range(1, 6)}
+    with Origin({**paths, "/0": reply(BODY)}) as origin:
+        assert fetch(origin.url("/4"), rule=LOOPBACK, limits=LIMITS) == BODY
+        with pytest.raises(FetchTooManyRedirectsError):
+            fetch(origin.url("/5"), rule=LOOPBACK, limits=LIMITS)
+        assert origin.connections == 10
+
+
+def test_an_answer_given_before_the_request_was_read_counts() -> None:
+    with Origin({"/": reply(BODY)}, reads=False) as origin:
+        assert fetch(origin.url(), rule=LOOPBACK, limits=LIMITS) == BODY
+
+
+def test_broken_replies_raise_nothing_but_errors_for_the_caller() -> None:
+    chance = random.Random(5)
+    whole = [CHUNKED + chunks(BODY[:300], 50) + b"0\r\n\r\n", OK + b"Content-Length: 9\r\nX: y\r\n\r\n123456789"]
+    whole.append(OK + b"Content-Encoding: gzip, deflate\r\n\r\n" + gz(gz(BODY), 15))
+    for _ in range(1500):
+        data = bytearray(chance.choice(whole))
+        for _ in range(chance.randint(1, 4)):
+            at = chance.randrange(len(data))
+            data[at : at + chance.choice([0, 1, 9])] = chance.choice(
+                [b"", b"\r", b"\n", b"0", b"-", b",", b"\xff", b":"]
+            )
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            theirs.sendall(data)
+            theirs.shutdown(socket.SHUT_WR)
+            wire = Wire(ours, monotonic() + 5)
+            with suppress(FetchError, ImageTooLargeError):
+                read_body(wire, read_head(wire, 1000, 10), 20_000)
+
+
+def test_redirects_share_one_deadline() -> None:
+    with Origin({}) as origin:
+
+        def slow(peer: Any) -> None:
+            peer.pause(0.08)
+            redirect("/")(peer)
+
+        origin.paths["/"] = slow
+        with pytest.raises(FetchTimeoutError):
+            fetch(origin.url(), rule=LOOPBACK, limits=SOON)
+
+
+def test_a_redirect_to_a_port_that_is_not_on_the_list_is_refused() -> None:
+    with Origin({}) as target, Origin({"/": redirect(target.url())}) as origin:
+        rule = AddressRule(ports=frozenset({origin.port}), also_allowed=LOOPBACK.also_allowed)
+        with pytest.raises(FetchRedirectError):
+            fetch(origin.url(), rule=rule, limits=LIMITS)
+        assert target.connections == 0
+
+
+def test_the_callers_own_deadline_is_told_apart_from_the_links() -> None:
+    with Origin({"/": then_hang(b"")}) as origin, pytest.raises(OutOfTimeError):
+        fetch(origin.url(), rule=LOOPBACK, limits=LIMITS, deadline=monotonic() + 0.2)
+
+
+def test_a_deadline_that_has_passed_connects_to_nothing() -> None:
+    with Origin({"/": reply(BODY)}) as origin:
+        with pytest.raises(OutOfTimeError):
+            fetch(origin.url(), rule=LOOPBACK, limits=LIMITS, deadline=monotonic() - 1)
+        assert origin.connections == 0
+
+
+def test_a_closed_port_is_a_failed_fetch() -> None:
+    with Origin({}) as origin:
+        link = origin.url()
+    with pytest.raises(FetchError) as caught:
+        fetch(link, rule=LOOPBACK, limits=LIMITS)
+    assert type(caught.value) is FetchError
+
+
+def names(monkeypatch: pytest.MonkeyPatch, **addresses: list[str]) -> list[str]:
+    """Let the process know these `<name>.test` only; the list that is returned fills with what was asked for."""
+    asked: list[str] = []
+
+    def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, port)) for a in addresses[host.removesuffix(".test")]]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return asked
+
+
+def test_a_name_is_looked_up_once_a_hop(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = names(monkeypatch, one=["127.0.0.1"], two=["127.0.0.1"])
+    with Origin({"/b": reply(BODY)}) as origin:
+        origin.paths["/a"] = redirect(origin.url("/b", host="two.test"))
+        assert fetch(origin.url("/a", host="one.test"), rule=LOOPBACK, limits=LIMITS) == BODY
+        assert asked == ["one.test", "two.test"]
+        assert f"Host: two.test:{origin.port}\r\n".encode() in origin.requests[1]
+
+
+def test_a_rebinding_name_gets_no_second_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([["127.0.0.1"], ["10.0.0.1"]])
+
+    def getaddrinfo(_: str, port: int, **__: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in next(answers)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    with Origin({"/": reply(BODY)}) as origin:
+        assert fetch(origin.url(host="rebind.test"), rule=LOOPBACK, limits=LIMITS) == BODY
+        with pytest.raises(UrlHostError):
+            fetch(origin.url(host="rebind.test"), rule=LOOPBACK, limits=LIMITS)
+        assert origin.connections == 1
+
+
+def test_a_redirect_to_a_name_with_a_private_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    names(monkeypatch, public=["127.0.0.1"], inside=["127.0.0.1", "10.0.0.1"])
+    with Origin({"/": redirect("http://inside.test/")}) as origin, pytest.raises(UrlHostError):
+        fetch(origin.url(host="public.test"), rule=LOOPBACK, limits=LIMITS)
+
+
+def test_the_next_address_is_tried_when_one_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    names(monkeypatch, many=["127.0.0.3", "127.0.0.2", "127.0.0.1"])
+    rule = AddressRule(ports=None, also_allowed=("127.0.0.0/8",))
+    with Origin({"/": reply(BODY)}) as origin:
+        assert fetch(origin.url(host="many.test"), rule=rule, limits=LIMITS) == BODY
+
+
+def test_a_resolver_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    import threading
+
+    released = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(30) and [])
+    with pytest.raises(FetchTimeoutError):
+        fetch("http://hangs.test/", rule=LOOPBACK, limits=SOON)
+    released.set()
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority.create(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def secure(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Fetch `https://img.good.test/` from a server with this context, trusting the authority."""
+    names(monkeypatch, **{"img.good": ["127.0.0.1"]})
+
+    def run(
+        server: ssl.SSLContext | None,
+        behaviour: Behaviour,
+        limits: FetchLimits = LIMITS,
+        host: str | None = "img.good.test",
+    ) -> Any:
+        with Origin({"/": behaviour}, tls=server, reads=server is not None) as origin:
+            try:
+                link = origin.url(host=host).replace("http:", "https:")
+                return fetch(link, rule=LOOPBACK, limits=limits, tls=authority.client)
+            except ClassifierError as error:
+                return type(error)
+
+    return run
+
+
+def test_https_verifies_the_name_not_the_address(authority: Authority, secure: Callable[..., Any]) -> None:
+    asked: list[str | None] = []
+    server = authority.server("img.good.test")
+    server.sni_callback = lambda _, name, __: asked.append(name)
+    assert secure(server, reply(BODY)) == BODY
+    assert asked == ["img.good.test"]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "host", "result"),
+    [
+        (["*.good.test"], "img.good.test", BODY),
+        (["other.test"], "img.good.test", FetchTlsError),
+        (["127.0.0.1"], "img.good.test", FetchTlsError),
+        (["127.0.0.1"], None, BODY),
+        (["img.good.test"], None, FetchTlsError),
+    ],
+)
+def test_a_certificate_has_to_name_the_host(
+    authority: Authority, secure: Callable[..., Any], hosts: list[str], host: str | None, result: Any
+) -> None:
+    assert secure(authority.server(*hosts), reply(BODY), host=host) == result
+
+
+def test_expired_and_unknown_certificates_are_refused(
+    authority: Authority, secure: Callable[..., Any], tmp_path: Path
+) -> None:
+    stranger = Authority.create(tmp_path)
+    servers = [authority.server("img.good.test", expired=True), stranger.server("img.good.test"), stranger.own()]
+    assert [secure(server, reply(BODY)) for server in servers] == [FetchTlsError] * 3
+
+
+def test_the_system_does_not_trust_our_authority(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    names(monkeypatch, **{"img.good": ["127.0.0.1"]})
+    with Origin({"/": reply(BODY)}, tls=authority.server("img.good.test")) as origin:
+        with pytest.raises(FetchTlsError):
+            fetch(origin.url(host="img.good.test"), rule=LOOPBACK, limits=LIMITS)
+        assert origin.requests == []
+
+
+def test_a_server_that_speaks_no_tls_is_a_tls_failure(secure: Callable[..., Any]) -> None:
+    assert secure(None, reply(BODY)) is FetchTlsError
+    assert secure(None, raw(b"")) is FetchTlsError
+    assert secure(None, then_reset(b"")) is FetchTlsError
+    assert secure(None, then_hang(b""), SOON) is FetchTimeoutError
+    assert secure(None, trickle(b"\x16\x03\x03\x40\0\x02", b"\0"), SOON) is FetchTimeoutError
+
+
+def test_a_server_that_wants_our_certificate_is_a_tls_failure(authority: Authority, secure: Callable[..., Any]) -> None:
+    server = authority.server("img.good.test")
+    server.verify_mode = ssl.CERT_REQUIRED
+    assert secure(server, reply(BODY)) is FetchTlsError
+
+
+@pytest.mark.parametrize("case", ["trickles headers", "trickles the body", "trickles chunks"])
+def test_a_server_that_stalls_inside_tls_is_given_up(
+    authority: Authority, secure: Callable[..., Any], case: str
+) -> None:
+    assert secure(authority.server("img.good.test"), STALLS[case], SOON) is FetchTimeoutError
+
+
+def test_a_handshake_that_stalls_is_given_up(authority: Authority) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        link = f"https://127.0.0.1:{silent.getsockname()[1]}/"
+        with pytest.raises(FetchTimeoutError):
+            fetch(link, rule=LOOPBACK, limits=SOON, tls=authority.client)
+
+
+def test_a_redirect_from_https_to_http_is_refused(authority: Authority, secure: Callable[..., Any]) -> None:
+    server = authority.server("img.good.test")
+    assert secure(server, redirect("http://img.good.test/")) is FetchRedirectError
+    assert secure(server, redirect("http://10.0.0.1/")) is FetchRedirectError
+    assert secure(server, redirect("https://10.0.0.1/")) is UrlHostError
+    assert secure(server, redirect("//img.good.test:1/x")) is FetchError
+
+
+def test_a_redirect_from_http_to_https_is_followed(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    names(monkeypatch, **{"img.good": ["127.0.0.1"]})
+    with Origin({"/": reply(BODY)}, tls=authority.server("img.good.test")) as safe, Origin({}) as origin:
+        origin.paths["/"] = redirect(safe.url(host="img.good.test"))
+        assert fetch(origin.url(), rule=LOOPBACK, limits=LIMITS, tls=authority.client) == BODY
+
+
+def test_a_refused_link_imports_neither_socket_nor_tls() -> None:
+    program = (
+        "import sys\n"
+        "from classifier.fetch import FetchLimits, fetch\n"
+        "from classifier.netguard import PUBLIC\n"
+        "from classifier.errors import LinkError\n"
+        "for link in ('ftp://a/', 'http://127.0.0.1/', 'http://[::1]/', 'http://a:1/', 'http://b@a/', 'http://0x7f.1'):\n"
+        "    try: fetch(link, rule=PUBLIC, limits=FetchLimits())\n"
+        "    except LinkError: pass\n"
+        "    else: raise SystemExit('fetched')\n"
+        "print({'socket', 'ssl', 'http', 'urllib', 'urllib3', 'threading', 'zlib', 'email'} & set(sys.modules))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout == "set()\n"
