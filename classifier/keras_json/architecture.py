@@ -1,0 +1,124 @@
+"""What a caller sees of an architecture: shapes, outputs, who wrote it; and how to build it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from classifier.errors import ModelError, ModelTooLargeError
+from classifier.keras_json import document
+from classifier.keras_json.building import Builder, Built
+from classifier.keras_json.graph import Layer, Model, Tensor, tensors_in
+from classifier.keras_json.limits import Limits
+from classifier.keras_json.reader import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from classifier.keras_json.document import Json
+
+type Shape = tuple[int | None, ...]
+
+# Layers that leave the kind of a score alone: softmax then Reshape is still a softmax (MobileNet ends so).
+_PASSING: Final = frozenset(
+    {"Reshape", "Flatten", "Identity", "Dropout", "Permute", "GlobalAveragePooling2D", "Cropping2D"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """A checked model: `input_shapes` without the batch, sizes may be None where the writer left them open.
+
+_PASSING: Final = frozenset({"Reshape", "Flatten", "Identity", "Dropout", "Permute"})
+    the function that made the first output ("softmax", "sigmoid", "linear", ...).
+    """
+
+    graph: Model
+    writer: str
+    input_shapes: tuple[Shape, ...]
+    outputs: int
+    last_activation: str
+    limits: Limits
+
+    def build(self, max_parameters: int | None = None) -> Built:
+        """Build with current Keras, not compiled, every weight zero.
+
+        `max_parameters`: what the weights hold, where that is known. Raises ModelError or ModelTooLargeError.
+        """
+        return Builder(
+            self.limits, min(max_parameters or self.limits.max_parameters, self.limits.max_parameters)
+        ).build(self.graph)
+
+
+def read_architecture(data: bytes, limits: Limits | None = None) -> Architecture:
+    """Read what `model.to_json()` of Keras 2.0.6 to 3.x wrote; pure Python, imports no Keras.
+
+    Raises ModelError (broken, or an option that has no equal today), ModelNotAllowedError (not on the allow-list),
+    ModelTooLargeError; each names layer, option and writer.
+    """
+    limits = limits or Limits()
+    return from_document(document.parse(data, limits), limits)
+
+
+def from_document(entry: Mapping[str, Json], limits: Limits) -> Architecture:
+    """The same, of JSON that was read already (a `.keras` or `.h5` file holds it inside)."""
+    writer, keras_2 = _writer(entry)
+    graph = Reader(limits, writer, keras_2=keras_2).model(entry, "model")
+    if _calls(graph, limits.max_calls) > limits.max_calls:
+        raise ModelTooLargeError(f"the model calls more than {limits.max_calls:,} layers")
+    outputs = list(tensors_in(graph.outputs))
+    return Architecture(graph, writer, tuple(_shapes(graph)), len(outputs), _activation(graph, outputs[0]), limits)
+
+
+def _writer(entry: Mapping[str, Json]) -> tuple[str, bool]:
+    """The version, and whether it is a Keras 2: Keras 3's JSON has no keras_version."""
+    version = entry.get("keras_version")
+    if version is None:
+        return ("3", False) if "module" in entry else ("2 (unnamed)", True)
+    found = re.match(r"(\d+)\.", version) if isinstance(version, str) else None
+    if found is None or found[1] not in ("2", "3"):
+        raise ModelError(f"keras_version {str(version)[:40]!r}: models of Keras 2 and 3 can be loaded")
+    return str(version), found[1] == "2"
+
+
+def _calls(graph: Model, most: int) -> int:
+    total = 0
+    for layer in graph.layers:
+        inner = _calls(layer.model, most) if layer.model is not None else 0
+        total += (1 + inner) * max(1, len(layer.calls))
+    return total
+
+
+def _shapes(graph: Model) -> list[Shape]:
+    shapes: list[Shape] = []
+    for tensor in tensors_in(graph.inputs):
+        layer = graph.layer(tensor.layer)
+        shape = layer.options.get("batch_shape")
+        if layer.kind != "InputLayer" or not isinstance(shape, list):
+            raise ModelError(f"input {tensor.layer!r} of {graph.name!r} is not an input layer")
+        shapes.append(tuple(size if isinstance(size, int) else None for size in shape[1:]))
+    return shapes
+
+
+def _activation(graph: Model, tensor: Tensor) -> str:
+    layer = graph.layer(tensor.layer)
+    if layer.model is not None:
+        inner = list(tensors_in(layer.model.outputs))
+        return _activation(layer.model, inner[min(tensor.index, len(inner) - 1)])
+    own = _own_activation(layer)
+    if own is not None:
+        return own
+    before = next((tensor for call in layer.calls for tensor in call.tensors()), None)
+    return _activation(graph, before) if before is not None and layer.kind in _PASSING else "linear"
+
+
+def _own_activation(layer: Layer) -> str | None:
+    if layer.kind in ("Softmax", "ops.softmax"):
+        return "softmax"
+    if layer.kind == "ops.sigmoid":
+        return "sigmoid"
+    named = layer.options.get("activation")
+    if isinstance(named, Layer):
+        return _own_activation(named) or named.kind
+    return named if isinstance(named, str) else None

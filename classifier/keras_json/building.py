@@ -1,0 +1,190 @@
+"""Makes a keras.Model from a graph by Keras's public constructors: no Keras deserializer ever sees the JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from classifier.errors import ModelError, ModelTooLargeError
+from classifier.keras_json.calls import mapped
+from classifier.keras_json.graph import Call, Ellipsis_, Layer, Model, Slice, Tensor
+from classifier.keras_json.layers import LAYERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import keras
+
+    from classifier.keras_json.graph import Value
+    from classifier.keras_json.limits import Limits
+
+type Tensors = Any  # a structure of KerasTensors
+type Option = Any  # what a Keras constructor takes
+type Initializer = Any
+_OWN = frozenset({"LayerScale", "CustomScaleLayer"})
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A Keras model next to the graph that it was made from: `layers` has the Keras object of each layer, by name."""
+
+    graph: Model
+    model: keras.Model
+    layers: dict[str, Built | keras.Layer]
+
+
+class Builder:
+    """Builds one model; refuses it once its parameters or activations pass the limits, before they are allocated."""
+
+    def __init__(self, limits: Limits, max_parameters: int) -> None:
+        self._limits = limits
+        self._left = max_parameters
+        self._zeros = self._counting_zeros(max_parameters)
+
+    def build(self, graph: Model) -> Built:
+        """Build a model; every weight is zero until it is loaded."""
+        import keras
+
+        layers: dict[str, Any] = {
+            layer.name: self._layer(layer, graph.name) for layer in graph.layers if _is_object(layer)
+        }
+        made: dict[tuple[str, int], Tensors] = {}
+        waiting = [(layer, number, call) for layer in graph.layers for number, call in enumerate(layer.calls)]
+        for layer in graph.layers:
+            if layer.kind == "InputLayer":
+                made[layer.name, 0] = layers[layer.name].output
+        while waiting:
+            later = [step for step in waiting if not self._step(*step, layers, made)]
+            if len(later) == len(waiting):
+                raise ModelError(
+                    f"the layers of {graph.name!r} call each other in a circle, from {waiting[0][0].name!r}"
+                )
+            waiting = later
+        model = keras.Model(
+            mapped(graph.inputs, lambda tensor: _pick(made, tensor)),
+            mapped(graph.outputs, lambda tensor: _pick(made, tensor)),
+            name=_clean(graph.name),
+        )
+        return Built(graph, model, layers)
+
+    def _step(
+        self, layer: Layer, number: int, call: Call, layers: dict[str, Any], made: dict[tuple[str, int], Tensors]
+    ) -> bool:
+        """Do one call if all its tensors exist."""
+        if any((tensor.layer, tensor.call) not in made for tensor in call.tensors()):
+            return False
+        target = layers.get(layer.name)
+        run = target.model if isinstance(target, Built) else target if target is not None else _operation(layer.kind)
+        args = [_concrete(mapped(arg, lambda tensor: _pick(made, tensor))) for arg in call.args]
+        kwargs = {name: _concrete(mapped(arg, lambda tensor: _pick(made, tensor))) for name, arg in call.kwargs.items()}
+        try:
+            result = run(*args, **kwargs)
+        except (ModelError, MemoryError):
+            raise
+        except Exception as error:  # Keras raises whatever its layers raise
+            raise ModelError(f"layer {layer.name!r} ({layer.kind}) can't be built: {error}") from error
+        self._check_size(result, layer)
+        made[layer.name, number] = result
+        return True
+
+    def _check_size(self, result: Tensors, layer: Layer) -> None:
+        import keras
+
+        for tensor in keras.tree.flatten(result):
+            elements = prod(size or 1 for size in getattr(tensor, "shape", ()))
+            if elements > self._limits.max_activation_elements:
+                raise ModelTooLargeError(
+                    f"layer {layer.name!r} ({layer.kind}) gives {elements:,} numbers a picture, "
+                    f"more than {self._limits.max_activation_elements:,}"
+                )
+
+    def _layer(self, layer: Layer, graph: str) -> Built | keras.Layer:
+        if layer.model is not None:
+            return self.build(layer.model)
+        try:
+            return self._construct(layer)
+        except (ModelError, MemoryError):
+            raise
+        except Exception as error:  # Keras raises ValueError, TypeError and others for options that don't fit
+            raise ModelError(f"layer {layer.name!r} ({layer.kind}) of {graph!r} can't be made: {error}") from error
+
+    def _construct(self, layer: Layer) -> keras.Layer:
+        import keras
+
+        if layer.kind in _OWN:
+            from classifier.keras_json import own_layers
+
+            return own_layers.make(layer, self._zeros)
+        options = {name: self._option(value) for name, value in layer.options.items()}
+        zeros = {name: self._zeros for name in LAYERS[layer.kind] if name.endswith("_initializer")}
+        return getattr(keras.layers, layer.kind)(name=_clean(layer.name), **zeros, **options)
+
+    def _option(self, value: Value) -> Option:
+        if isinstance(value, Layer):
+            return self._construct(value)
+        if value == "keras2_hard_sigmoid":
+            from classifier.keras_json.own_layers import keras2_hard_sigmoid
+
+            return keras2_hard_sigmoid
+        return [self._option(item) for item in value] if isinstance(value, list) else value
+
+    def _counting_zeros(self, max_parameters: int) -> Initializer:
+        """An initializer that gives zeros as long as the parameters asked for stay under the limit."""
+        import keras
+
+        builder = self
+
+        class CountingZeros(keras.initializers.Initializer):  # type: ignore[misc]  # keras has no types
+            def __call__(self, shape: tuple[int, ...], dtype: Option = None, **_: Option) -> Tensors:
+                builder._left -= prod(shape)
+                if builder._left < 0:
+                    raise ModelTooLargeError(f"the model asks for more than {max_parameters:,} parameters")
+                return keras.ops.zeros(shape, dtype=dtype)
+
+        return CountingZeros()
+
+
+def _is_object(layer: Layer) -> bool:
+    return not layer.kind.startswith("ops.")
+
+
+def _pick(made: dict[tuple[str, int], Tensors], tensor: Tensor) -> Tensors:
+    result = made[tensor.layer, tensor.call]
+    if isinstance(result, dict):
+        result = list(result.values())
+    if isinstance(result, list | tuple):
+        if tensor.index >= len(result):
+            raise ModelError(f"output {tensor.index} of layer {tensor.layer!r} is used, which has {len(result)}")
+        return result[tensor.index]
+    if tensor.index != 0:
+        raise ModelError(f"output {tensor.index} of layer {tensor.layer!r} is used, which has 1")
+    return result
+
+
+def _concrete(value: Option) -> Option:
+    """Slices and ellipses as Python's own."""
+    if isinstance(value, Slice):
+        return slice(_concrete(value.start), _concrete(value.stop), _concrete(value.step))
+    if isinstance(value, Ellipsis_):
+        return ...
+    if isinstance(value, list):
+        return [_concrete(item) for item in value]
+    return value
+
+
+def _operation(kind: str) -> Callable[..., Any]:
+    import keras
+
+    name = kind.removeprefix("ops.")
+    if name == "getitem":
+        return lambda x, key: x[tuple(key) if isinstance(key, list) else key]
+    found: Any = keras.ops
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found  # type: ignore[no-any-return]
+
+
+def _clean(name: str) -> str:
+    """Keras 3 refuses "/" in names."""
+    return name.replace("/", "_")

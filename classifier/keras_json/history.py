@@ -1,0 +1,192 @@
+"""What Keras changed between 2.0 and today, as one table.
+
+Each row: in which layers, which option, what is done, and where the change can be read. An option that today's layer
+does not have and no row names is an error: it might change the answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from classifier.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from classifier.keras_json.document import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Today's layer lacks the option: only a value that never changed the answer is accepted (None: any value)."""
+
+    inert: tuple[Json, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """The option has another name today."""
+
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Was:
+    """What Keras 2 did where its JSON does not name the option."""
+
+    default: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Flattened:
+    """A list of one number is that number today."""
+
+
+type Change = Dropped | Renamed | Was | Flattened
+
+ANY = ("*",)
+_RNN = ("SimpleRNN", "LSTM", "GRU", "RNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
+_CELLS = ("SimpleRNNCell", "LSTMCell", "GRUCell")
+_NO_GROUPS = tuple(f"{kind}{n}D" for n in (1, 2, 3) for kind in ("DepthwiseConv", "SeparableConv")) + tuple(
+    f"Conv{n}DTranspose" for n in (1, 2, 3)
+)
+
+DIFFERENCES: tuple[tuple[tuple[str, ...], str, Change, str], ...] = (
+    # layers, option, what is done, source
+    (ANY, "batch_input_shape", Dropped(), "2.x Layer.get_config: the input's shape, read from the first layer"),
+    (ANY, "batch_shape", Dropped(), "3.x InputLayer only"),
+    (ANY, "input_dtype", Dropped(), "2.0 layers with batch_input_shape"),
+    (ANY, "build_config", Dropped(), "2.12-3.x: shapes that the call itself gives"),
+    (ANY, "autocast", Dropped((True, False, None)), "3.x Layer: casts of inputs under mixed policies"),
+    (ANY, "dynamic", Dropped((False, None)), "tf.keras 2.x Layer.get_config: eager-only layers"),
+    (ANY, "implementation", Dropped(), "2.x recurrent and LocallyConnected: which kernel, same numbers"),
+    (ANY, "quantization_config", Dropped((None,)), "3.x: quantized layers have other weights"),
+    (ANY, "lora_rank", Dropped((None,)), "3.x: merged on saving unless in use"),
+    (ANY, "lora_alpha", Dropped((None,)), "3.x"),
+    (ANY, "gptq_unpacked_column_size", Dropped((None,)), "3.x EinsumDense"),
+    (("InputLayer",), "batch_input_shape", Renamed("batch_shape"), "3.0 InputLayer"),
+    (("InputLayer",), "input_tensor", Dropped((None,)), "2.x InputLayer"),
+    (("InputLayer",), "type_spec", Dropped((None,)), "2.5 InputLayer"),
+    (
+        _NO_GROUPS,
+        "groups",
+        Dropped((1, None)),
+        "2.3 Conv.get_config, inherited by layers that have no groups; gone in 3.0",
+    ),
+    (_NO_GROUPS, "kernel_initializer", Dropped(), "2.x: inherited, the layer has its own names"),
+    (_NO_GROUPS, "kernel_regularizer", Dropped(), "2.x: inherited"),
+    (_NO_GROUPS, "kernel_constraint", Dropped(), "2.x: inherited"),
+    (("BatchNormalization",), "axis", Flattened(), "tf.keras 1.13-2.15 write [3]; 3.0 wants 3"),
+    (("BatchNormalization",), "fused", Dropped(), "tf.keras: which kernel, same numbers"),
+    (("BatchNormalization",), "virtual_batch_size", Dropped((None,)), "tf.keras: groups of the batch"),
+    (("BatchNormalization",), "adjustment", Dropped((None,)), "tf.keras: a function of the batch"),
+    (("BatchNormalization",), "mode", Dropped((0,)), "1.x"),
+    (("LayerNormalization",), "rms_scaling", Dropped((False,)), "3.1-3.9 LayerNormalization; its own layer since"),
+    (("LeakyReLU",), "alpha", Renamed("negative_slope"), "3.0 LeakyReLU"),
+    (("LeakyReLU",), "negative_slope", Was(0.3), "2.x LeakyReLU"),
+    (("Embedding",), "input_length", Dropped(), "2.x: a static shape only"),
+    (("Embedding",), "sparse", Dropped((False,)), "2.12-2.15"),
+    (("Embedding",), "weights", Dropped((None,)), "2.x"),
+    (("Bidirectional",), "weights", Dropped((None,)), "2.x"),
+    (("GRU", "GRUCell"), "reset_after", Was(False), "2.0.6-2.1 had no such option; keras 2.x's default was False too"),
+    (("LSTM", "GRU", "LSTMCell", "GRUCell", "ConvLSTM2D"), "recurrent_activation", Was("hard_sigmoid"), "2.x defaults"),
+    (_RNN, "time_major", Dropped((False,)), "tf.keras 1.13-2.15"),
+    (_RNN, "input_dim", Dropped(), "2.0 Recurrent: a static shape only"),
+    (_RNN, "input_length", Dropped(), "2.0 Recurrent"),
+    (_RNN, "input_spec", Dropped(), "1.x"),
+    (_RNN, "num_constants", Dropped((None, 0)), "2.1 RNN"),
+    (_RNN + _CELLS, "constants_size", Dropped((None, 0)), "2.x"),
+    (
+        ("Attention", "AdditiveAttention"),
+        "causal",
+        Dropped((False,)),
+        "tf.keras 1.15-2.9: an argument of the call since 2.10",
+    ),
+    (("MultiHeadAttention",), "query_shape", Dropped(), "tf.keras 2.4-2.15: what it was built on"),
+    (("MultiHeadAttention",), "key_shape", Dropped(), "tf.keras 2.4-2.15"),
+    (("MultiHeadAttention",), "value_shape", Dropped(), "tf.keras 2.4-2.15"),
+    (
+        ("SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D"),
+        "noise_shape",
+        Dropped(),
+        "2.x: inherited from Dropout",
+    ),
+    (("UpSampling1D",), "length", Renamed("size"), "1.x"),
+    (("Normalization",), "axis", Was(-1), "2.3"),
+)
+
+# Classes that were renamed, or that are another name for one in the list of layers.
+CLASS_NAMES: dict[str, str] = {
+    "Model": "Functional",  # Keras 2.0-2.3, tf.keras 1.x-2.2
+    "Network": "Functional",
+    "Container": "Functional",
+    **{f"Convolution{n}D": f"Conv{n}D" for n in (1, 2, 3)},
+    **{f"Convolution{n}DTranspose": f"Conv{n}DTranspose" for n in (1, 2, 3)},
+    **{f"SeparableConvolution{n}D": f"SeparableConv{n}D" for n in (1, 2)},
+    "Deconvolution2D": "Conv2DTranspose",
+    "Deconvolution3D": "Conv3DTranspose",
+    **{f"MaxPool{n}D": f"MaxPooling{n}D" for n in (1, 2, 3)},
+    **{f"AvgPool{n}D": f"AveragePooling{n}D" for n in (1, 2, 3)},
+    **{f"GlobalMaxPool{n}D": f"GlobalMaxPooling{n}D" for n in (1, 2, 3)},
+    **{f"GlobalAvgPool{n}D": f"GlobalAveragePooling{n}D" for n in (1, 2, 3)},
+    "BatchNormalizationV1": "BatchNormalization",  # tf.keras 1.14-1.15, when made from tf.layers
+    "BatchNormalizationV2": "BatchNormalization",
+    "SyncBatchNormalization": "BatchNormalization",  # 2.2-2.15: differs in training only
+}
+
+_REASONS: dict[str, str] = {
+    "Lambda": "a Lambda layer runs Python code that the bundle brings",
+    "TFSMLayer": "it runs a SavedModel from a path",
+    "CuDNNLSTM": "CuDNN layers run on NVIDIA GPUs only; save the model with LSTM instead",
+    "CuDNNGRU": "CuDNN layers run on NVIDIA GPUs only; save the model with GRU instead",
+    "TorchModuleWrapper": "it runs a pickled PyTorch module",
+    "JaxLayer": "it runs a pickled JAX function",
+    "FlaxLayer": "it runs a pickled Flax module",
+    "LocallyConnected1D": "Keras 3 has no LocallyConnected layers",
+    "LocallyConnected2D": "Keras 3 has no LocallyConnected layers",
+}
+
+
+def class_name(written: str) -> str:
+    """Today's name of a class."""
+    written = written.removeprefix("Keras>").removeprefix("keras>")
+    return CLASS_NAMES.get(written, written)
+
+
+def why_not(kind: str) -> str:
+    """Why a class is not loaded."""
+    return _REASONS.get(kind, f"{kind[:80]!r} is not on the list of allowed layers; custom classes are not loaded")
+
+
+def translate(
+    kind: str, config: Mapping[str, Json], known: frozenset[str], place: str, *, keras_2: bool
+) -> dict[str, Json]:
+    """The config in today's terms: known options only; raises ModelError for one that could change the answer."""
+    own = [(option, change) for kinds, option, change, _ in DIFFERENCES if kind in kinds]
+    rules = own + [(option, change) for kinds, option, change, _ in DIFFERENCES if kinds is ANY]
+    translated = dict(config)
+    for option, change in rules:
+        if isinstance(change, Was):
+            if keras_2:
+                translated.setdefault(option, change.default)
+        elif option in translated:
+            _apply(change, option, translated, known, place)
+    unknown = [option for option in translated if option not in known]
+    if unknown:
+        value = str(translated[unknown[0]])[:80]
+        raise ModelError(f"{place}: option {unknown[0]!r} = {value} is not known, so the answer might differ")
+    return translated
+
+
+def _apply(change: Change, option: str, config: dict[str, Json], known: frozenset[str], place: str) -> None:
+    value = config[option]
+    match change:
+        case Renamed(to):
+            config[to] = config.pop(option)
+        case Flattened():
+            config[option] = value[0] if isinstance(value, list) and len(value) == 1 else value
+        case Dropped(inert) if option not in known:
+            if inert is not None and not any(value is allowed or value == allowed for allowed in inert):
+                raise ModelError(f"{place}: option {option!r} = {str(value)[:80]} has no equal in Keras 3")
+            del config[option]

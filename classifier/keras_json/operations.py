@@ -1,0 +1,86 @@
+"""Operations that a model applies to tensors without a layer: `x * 2`, `keras.ops.mean(x)`, `tf.nn.relu6(x)`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from classifier.errors import ModelError, ModelNotAllowedError
+from classifier.keras_json import calls as calls_
+from classifier.keras_json import values
+from classifier.keras_json.graph import Call, Layer
+from classifier.keras_json.words import words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from classifier.keras_json.document import Json
+    from classifier.keras_json.graph import Value
+
+_LOWERED = words("""
+    Abs Absolute Add All Any Argmax Argmin Average Ceil Clip Concatenate Cos Divide Dot Einsum Elu Equal Erf Exp Expm1
+    Flip Floor Gelu Glu Greater Less Log Log10 Log1p Log2 Logsumexp Matmul Max Maximum Mean Median Min Minimum Mod
+    Moveaxis Multiply Negative Normalize Pad Power Prod Ravel Reciprocal Relu Relu6 Repeat Reshape Roll Round Rsqrt Selu
+    Sigmoid Sign Silu Sin Softmax Softplus Softsign Split Sqrt Square Squeeze Stack Std Subtract Sum Swapaxes Take Tan
+    Tanh Tensordot Tile Transpose Var Where Cast Celu Squareplus Sparsemax
+""")
+# Class in keras.src.ops -> function in keras.ops. Arithmetic, shapes and pictures; nothing takes a function or a file.
+_OPERATIONS: Final[dict[str, str]] = {
+    **{name: name.lower() for name in _LOWERED},
+    "Amax": "amax",
+    "Amin": "amin",
+    "AveragePool": "average_pool",
+    "BroadcastTo": "broadcast_to",
+    "CropImages": "image.crop_images",
+    "DepthToSpace": "depth_to_space",
+    "DivideNoNan": "divide_no_nan",
+    "ExpandDims": "expand_dims",
+    "FloorDivide": "floor_divide",
+    "GetItem": "getitem",
+    "GreaterEqual": "greater_equal",
+    "HardSigmoid": "hard_sigmoid",
+    "HardSilu": "hard_silu",
+    "HardTanh": "hard_tanh",
+    "LeakyRelu": "leaky_relu",
+    "LessEqual": "less_equal",
+    "LogSigmoid": "log_sigmoid",
+    "LogSoftmax": "log_softmax",
+    "LogicalAnd": "logical_and",
+    "LogicalNot": "logical_not",
+    "LogicalOr": "logical_or",
+    "MaxPool": "max_pool",
+    "NotEqual": "not_equal",
+    "OnesLike": "ones_like",
+    "PadImages": "image.pad_images",
+    "RGBToGrayscale": "image.rgb_to_grayscale",
+    "Resize": "image.resize",
+    "SpaceToDepth": "space_to_depth",
+    "StopGradient": "stop_gradient",
+    "TrueDivide": "true_divide",
+    "ZerosLike": "zeros_like",
+}
+
+
+def is_operation(entry: Mapping[str, Json], kind: str) -> bool:
+    """Whether an entry of "layers" is an operation rather than a layer."""
+    module = entry.get("module")
+    return (isinstance(module, str) and module.startswith("keras.src.ops.")) or kind in (
+        "TFOpLambda",
+        "SlicingOpLambda",
+    )
+
+
+def read(entry: Mapping[str, Json], name: str, place: str) -> Layer:
+    """Read an operation as a Layer of the kind `ops.<function>`."""
+    values.check_origin(entry, place)
+    kind, config = str(entry.get("class_name")), entry.get("config")
+    if kind not in _OPERATIONS:
+        raise ModelNotAllowedError(f"{place}: {kind[:80]!r} is not on the list of allowed operations")
+    if not isinstance(config, dict):
+        raise ModelError(f"{place}: it has no config")
+    fixed = {key: calls_.value(item, place) for key, item in config.items() if key not in ("name", "dtype")}
+    made = tuple(_with(call, fixed) for call in calls_.read_any(entry.get("inbound_nodes"), kind, place))
+    return Layer(name, f"ops.{_OPERATIONS[kind]}", {}, made, kind)
+
+
+def _with(call: Call, fixed: Mapping[str, Value]) -> Call:
+    return Call(call.args, {**fixed, **call.kwargs})

@@ -1,0 +1,48 @@
+"""The few pieces of arithmetic that old models need and Keras's public API does not have."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from classifier.errors import ModelError
+
+if TYPE_CHECKING:
+    import keras
+
+    from classifier.keras_json.graph import Layer
+
+
+type Tensor = Any
+type Initializer = Any
+
+
+def keras2_hard_sigmoid(x: Tensor) -> Tensor:
+    """clip(0.2x + 0.5, 0, 1): what hard_sigmoid was until Keras 2.15 (keras/backend.py)."""
+    import keras
+
+    return keras.ops.clip(0.2 * x + 0.5, 0.0, 1.0)
+
+
+def make(layer: Layer, zeros: Initializer) -> keras.Layer:
+    """LayerScale (x * gamma) of applications.convnext, CustomScaleLayer (a + b * scale) of inception_resnet_v2."""
+    import keras
+
+    dtype, name = layer.options["dtype"], layer.name.replace("/", "_")
+
+    class LayerScale(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
+        def build(self, _: Tensor) -> None:
+            self.gamma = self.add_weight(shape=(layer.options["projection_dim"],), initializer=zeros, name="gamma")
+
+        def call(self, x: Tensor) -> Tensor:
+            return x * self.gamma
+
+    class CustomScaleLayer(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, inputs: Tensor) -> Tensor:
+            return inputs[0] + inputs[1] * layer.options["scale"]
+
+    match layer.kind:
+        case "LayerScale":
+            return LayerScale(name=name, dtype=dtype)
+        case "CustomScaleLayer":
+            return CustomScaleLayer(name=name, dtype=dtype)
+    raise ModelError(f"layer {layer.name!r}: {layer.kind} is not one of ours")

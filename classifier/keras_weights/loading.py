@@ -1,0 +1,46 @@
+"""From an architecture and a weights file to a model that is ready to answer; the layout is told by content."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from classifier.errors import ModelError
+from classifier.keras_weights import keras3, legacy
+from classifier.keras_weights.assign import Assigner
+from classifier.keras_weights.store import Store, open_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import keras
+
+    from classifier.keras_json import Architecture, Built
+
+# What a model may hold beyond its weights file: states of random generators, counters.
+_SLACK = 10_000
+
+
+def load_model(architecture: Architecture, weights: bytes | Path) -> keras.Model:
+    """Build the model and set every weight from `weights` (bytes of an HDF5 file, or its path).
+
+    Layouts: Keras 3's, Keras 2's `save_weights`, Keras 2's whole-model file, TensorFlow 2.12's. The model is not
+    compiled. Raises ModelError naming layer and shapes where they don't fit, ModelNotAllowedError for a file that reads
+    elsewhere, ModelTooLargeError.
+    """
+    with open_store(weights, architecture.limits.max_parameters * 4) as store:
+        built = architecture.build(max_parameters=store.elements + _SLACK)
+        assigner = Assigner()
+        _load(built, store, assigner)
+        assigner.check_all_set(built.model)
+        return built.model
+
+
+def _load(built: Built, store: Store, assigner: Assigner) -> None:
+    for root in ("", "model_weights"):
+        if root in store.groups and store.names(root, "layer_names") is not None:
+            legacy.load(built, store, root, assigner)
+            return
+    if "layers" in store.groups:
+        keras3.load(built, store, assigner)
+        return
+    raise ModelError(f"weights: unknown layout, its groups are {', '.join(sorted(store.groups)[:10])!r}")
