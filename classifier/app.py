@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from classifier import events, logs
@@ -14,12 +15,15 @@ from classifier.routes import Exchange, Routes
 from classifier.sources import read_question
 
 if TYPE_CHECKING:
+    from classifier.opening import LoadedModel
     from classifier.service import Classifier
     from classifier.settings import Settings
-    from model_loader import LoadedModel, ModelLoader
+    from model_loader import ModelLoader
 
 RESERVE_S = 0.5
 """Time kept back from the function's own limit, so that the caller gets our error and not a time-out."""
+STRAIGHT_ON_S = 1.0
+"""A first request that comes later than this after start-up did not wait for it: Lambda had started us in advance."""
 
 
 class Context(Protocol):
@@ -37,7 +41,9 @@ class App:
         self._settings = settings
         self._loader = loader
         self._classifier = classifier
-        self._cold_since: float | None = started
+        self._started = started
+        self._ready = time.monotonic()
+        self._answered_before = False
         self._routes = Routes(
             {
                 "/": {"GET": lambda _: page_response()},
@@ -52,19 +58,29 @@ class App:
         """Answer one event in its own form. Never raises: what went wrong is in the answer and in the log."""
         began = time.monotonic()
         kind = events.kind_of(event)
-        cold_since, self._cold_since = self._cold_since, None
-        log: dict[str, object] = {"request_id": context.aws_request_id, "cold_start": cold_since is not None}
+        cold, self._answered_before = not self._answered_before, True
+        log: dict[str, object] = {"request_id": context.aws_request_id, "cold_start": cold}
         try:
             request = events.read(kind, event)
-            log["route"] = f"{request.method} {request.path[:100]}"
-            deadline = self._reply_by(context, cold_since or began, direct=request.direct)
-            exchange = Exchange(request, context.aws_request_id, deadline, cold_since is not None, log)
-            response = self._routes.answer(exchange)
-        except Exception as error:  # noqa: BLE001 - the last resort: a caller never sees our stack
+            log["route"] = f"{request.method[:20]} {request.path.partition('?')[0][:100]}"
+            response = self._answer(request, context, began, log, cold=cold)
+        except ClassifierError as error:
             response = _failed(error, context.aws_request_id, log)
         log |= {"status": response.status, "ms": round((time.monotonic() - began) * 1000, 1)}
         logs.emit("info", "request", fields=log)
         return kind.render(self._routes.with_cors(response))
+
+    def _answer(
+        self, request: events.Request, context: Context, began: float, log: dict[str, object], *, cold: bool
+    ) -> Response:
+        waited = cold and began - self._ready < STRAIGHT_ON_S
+        deadline = self._reply_by(context, self._started if waited else began, direct=request.direct)
+        exchange = Exchange(request, context.aws_request_id, deadline, cold, log)
+        try:
+            response = self._routes.answer(exchange)
+        except Exception as error:  # noqa: BLE001 - the last resort: a caller never sees our stack
+            response = _failed(error, context.aws_request_id, log)
+        return replace(response, body="") if request.method == "HEAD" else response
 
     def _reply_by(self, context: Context, since: float, *, direct: bool) -> float:
         """When the answer must be ready: the gateway's clock started when a cold function's start-up did."""
@@ -119,7 +135,7 @@ class App:
 
 def _failed(error: Exception, request_id: str, log: dict[str, object]) -> Response:
     if not isinstance(error, ClassifierError):
-        unexpected = ClassifierError(repr(error))
+        unexpected = ClassifierError(f"{type(error).__name__}: {error}")  # repr may hold what the caller sent
         unexpected.__cause__, error = error, unexpected
     log["code"] = error.code
     level = "error" if error.status >= 500 else "warning"

@@ -1,7 +1,7 @@
 """Lambda events, read and answered: one small class a kind of event, tried in order. Raw dicts end here.
 
-Shapes as AWS documents them: HTTP API payload 2.0 (Function URLs send the same), REST API 1.0, Application Load
-Balancer, and direct invocation, whose event is the request's JSON itself.
+Shapes as AWS documents them: HTTP API payload 2.0 (Function URLs send the same), REST API and HTTP API payload 1.0,
+Application Load Balancer with and without multi-value headers, and direct invocation with the request's own JSON.
 """
 
 from __future__ import annotations
@@ -9,29 +9,32 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote
 
+from classifier import parameters
 from classifier.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from classifier.responses import Response
 
-MAX_QUERY_BYTES = 16_384
-LITERAL_PLUS = "imagelink"
-"""A URL contains no spaces, so a `+` in this parameter is a plus, also where the caller did not encode it."""
+_VARIABLE = re.compile(r"\{([^{}+]+)\+?\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What any front door asked: `path` without the stage, `query` decoded and in order, header names in lower case."""
+    """What any front door asked.
+
+    `path` is decoded and without stage or base path, `query` decoded and in order, header names are in lower case.
+    """
 
     method: str
     path: str
-    query: tuple[tuple[str, str], ...] = ()
+    query: parameters.Parameters = ()
     headers: Mapping[str, str]
     body: bytes = b""
     document: Mapping[str, Any] | None = None
@@ -59,65 +62,70 @@ class HttpApi:
 
     def read(self, event: Mapping[str, Any]) -> Request:
         context = event["requestContext"]
+        _, _, template = str(event.get("routeKey") or "").partition(" ")
         return Request(
             method=context["http"]["method"].upper(),
-            path=_without_stage(event["rawPath"], context.get("stage", "$default")),
-            query=_decoded(event.get("rawQueryString", "")),
+            path=_route_path(event["rawPath"] or "/", template, event, context.get("stage")),
+            query=parameters.encoded(event.get("rawQueryString") or ""),
             headers=_lower_case(event.get("headers")),
             body=_body(event),
         )
 
     def render(self, response: Response) -> dict[str, Any]:
-        return {
-            "statusCode": response.status,
-            "headers": dict(response.headers),
-            "body": response.body,
-            "isBase64Encoded": False,
-        }
+        return _proxy_reply(response) | {"headers": dict(response.headers)}
 
 
-class RestApi(HttpApi):
+class RestApi:
     """REST API, and HTTP API with payload format 1.0. The gateway has decoded the query already."""
 
     def matches(self, event: Mapping[str, Any]) -> bool:
         return "httpMethod" in event and "path" in event
 
     def read(self, event: Mapping[str, Any]) -> Request:
+        context = event.get("requestContext") or {}
+        template = str(event.get("resource") or "")
         return Request(
             method=event["httpMethod"].upper(),
-            path=event["path"] or "/",
-            query=tuple(self._query(event)),
+            path=_route_path(event["path"] or "/", template, event, context.get("stage")),
+            query=parameters.decoded(_pairs(event)),
             headers=_joined(event.get("multiValueHeaders")) or _lower_case(event.get("headers")),
             body=_body(event),
         )
 
-    def _query(self, event: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-        many: Mapping[str, list[str]] = event.get("multiValueQueryStringParameters") or {}
-        if many:
-            return ((name, value) for name, values in many.items() for value in values)
-        return (event.get("queryStringParameters") or {}).items()
+    def render(self, response: Response) -> dict[str, Any]:
+        return _proxy_reply(response) | {"headers": dict(response.headers)}
 
 
-class LoadBalancer(RestApi):
-    """Application Load Balancer: the REST form, but the query comes as the client encoded it."""
+class LoadBalancer:
+    """Application Load Balancer: like a REST API's event, but the query comes as the client encoded it."""
 
     def matches(self, event: Mapping[str, Any]) -> bool:
-        return "elb" in (event.get("requestContext") or {})
+        return "elb" in _mapping(event.get("requestContext"))
 
     def read(self, event: Mapping[str, Any]) -> Request:
-        return super().read(event)
-
-    def _query(self, event: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-        return _decoded("&".join(f"{name}={value}" for name, value in super()._query(event)))
+        query = "&".join(f"{name}={'' if value is None else value}" for name, value in _pairs(event))
+        return Request(
+            method=event["httpMethod"].upper(),
+            path=unquote(event["path"] or "/"),
+            query=parameters.encoded(query),
+            headers=_joined(event.get("multiValueHeaders")) or _lower_case(event.get("headers")),
+            body=_body(event),
+        )
 
     def render(self, response: Response) -> dict[str, Any]:
-        rendered = super().render(response)
-        rendered["statusDescription"] = f"{response.status} {response.reason}"
-        headers = rendered.pop("headers")
-        return rendered | {
-            "headers": headers,
-            "multiValueHeaders": {name: [value] for name, value in headers.items()},
-        }
+        status = f"{response.status} {response.reason}"
+        return _proxy_reply(response) | {"statusDescription": status, "headers": dict(response.headers)}
+
+
+class MultiValueLoadBalancer(LoadBalancer):
+    """The same with multi-value headers enabled: the load balancer then reads `multiValueHeaders` and nothing else."""
+
+    def matches(self, event: Mapping[str, Any]) -> bool:
+        return super().matches(event) and "multiValueHeaders" in event
+
+    def render(self, response: Response) -> dict[str, Any]:
+        reply = super().render(response)
+        return reply | {"multiValueHeaders": {name: [value] for name, value in reply.pop("headers").items()}}
 
 
 class Direct:
@@ -134,7 +142,7 @@ class Direct:
         return body if response.status < 400 else body | {"status": response.status}
 
 
-KINDS: tuple[EventKind, ...] = (HttpApi(), LoadBalancer(), RestApi(), Direct())
+KINDS: tuple[EventKind, ...] = (HttpApi(), MultiValueLoadBalancer(), LoadBalancer(), RestApi(), Direct())
 
 
 def kind_of(event: object) -> EventKind:
@@ -149,50 +157,60 @@ def kind_of(event: object) -> EventKind:
 def read(kind: EventKind, event: object) -> Request:
     """Read `event`; RequestError when it isn't an event of a known form."""
     if not isinstance(event, dict) or not kind.matches(event):
-        raise RequestError(f"unknown event: {type(event).__name__}", public="The event must be a JSON object.")
+        raise RequestError(f"unknown event: {type(event).__name__}", public="This is not an event of a known form.")
     try:
         return kind.read(event)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise RequestError(f"malformed {type(kind).__name__} event: {error!r}") from error
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        # Its text could repeat what the caller sent.
+        raise RequestError(f"malformed {type(kind).__name__} event: {type(error).__name__}") from error
 
 
-def _without_stage(path: str, stage: str) -> str:
-    if stage != "$default" and (path == f"/{stage}" or path.startswith(f"/{stage}/")):
-        path = path[len(stage) + 1 :]
-    return path or "/"
+def _route_path(raw: str, template: str, event: Mapping[str, Any], stage: object) -> str:
+    """The path as the API's own routes know it.
+
+    A named stage (HTTP API) and a custom domain's base path are part of what the event calls the path. The route that
+    the gateway chose (`GET /v1/models/{name}`) is not, so its filled-in form wins wherever the path ends with it.
+    """
+    path = unquote(raw)
+    values = _mapping(event.get("pathParameters"))
+    chosen = _VARIABLE.sub(lambda found: unquote(str(values.get(found[1], found[0]))), template)
+    if chosen.startswith("/") and path.endswith(chosen):
+        return chosen
+    if isinstance(stage, str) and (path == f"/{stage}" or path.startswith(f"/{stage}/")):
+        return path.removeprefix(f"/{stage}") or "/"
+    return path
 
 
-def _decoded(query: str) -> tuple[tuple[str, str], ...]:
-    if len(query) > MAX_QUERY_BYTES:
-        raise RequestError(public=f"The query has {len(query)} bytes; at most {MAX_QUERY_BYTES} are read.")
-    pairs = (part.partition("=") for part in query.split("&") if part)
-    try:
-        return tuple((_name(name), _value(_name(name), value)) for name, _, value in pairs)
-    except UnicodeDecodeError as error:
-        raise RequestError(str(error), public="The query is not percent-encoded UTF-8.") from error
+def _pairs(event: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    many = event.get("multiValueQueryStringParameters")
+    if many:
+        return [(name, value) for name, values in many.items() for value in values or ()]
+    return list((event.get("queryStringParameters") or {}).items())
 
 
-def _name(raw: str) -> str:
-    return unquote_plus(raw, errors="strict")
+def _lower_case(headers: Mapping[str, Any] | None) -> dict[str, str]:
+    return {name.lower(): str(value) for name, value in (headers or {}).items() if value is not None}
 
 
-def _value(name: str, raw: str) -> str:
-    return (unquote if name == LITERAL_PLUS else unquote_plus)(raw, errors="strict")
+def _joined(headers: Mapping[str, list[Any]] | None) -> dict[str, str]:
+    return {name.lower(): ",".join(map(str, values)) for name, values in (headers or {}).items() if values}
 
 
-def _lower_case(headers: Mapping[str, str] | None) -> dict[str, str]:
-    return {name.lower(): value for name, value in (headers or {}).items()}
-
-
-def _joined(headers: Mapping[str, list[str]] | None) -> dict[str, str]:
-    return {name.lower(): ",".join(values) for name, values in (headers or {}).items()}
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _body(event: Mapping[str, Any]) -> bytes:
     body = event.get("body") or ""
-    if not event.get("isBase64Encoded"):
-        return str(body).encode("utf-8", "surrogatepass")
+    if not isinstance(body, str):
+        raise RequestError(f"body: {type(body).__name__}", public="The event's body must be a string.")
+    if str(event.get("isBase64Encoded")).lower() != "true":
+        return body.encode("utf-8", "surrogatepass")
     try:
         return base64.b64decode(body, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise RequestError(f"body: {error}", public="The body is not valid base64.") from error
+        raise RequestError("body: not base64", public="The body is not valid base64.") from error
+
+
+def _proxy_reply(response: Response) -> dict[str, Any]:
+    return {"statusCode": response.status, "body": response.body, "isBase64Encoded": False}

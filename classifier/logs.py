@@ -35,7 +35,8 @@ def emit(
         line["error"] = f"{type(error).__name__}: {error}"
         if level == "error":
             line["stack"] = "".join(traceback.format_exception(error))
-    sys.stdout.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+    text = json.dumps(line, ensure_ascii=False, default=str)
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")  # half a surrogate pair has no UTF-8
     sys.stdout.flush()
 
 

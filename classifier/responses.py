@@ -33,7 +33,14 @@ class Response:
 def json_response(document: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """`document` as compact JSON."""
     body = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return Response(status, {"content-type": JSON, "cache-control": "no-store", **(headers or {})}, body)
+    return _response(status, JSON, headers or {}, body)
+
+
+def _response(status: int, content_type: str, headers: Mapping[str, str], body: str) -> Response:
+    # Half a surrogate pair, which JSON can carry, has no UTF-8 form: Lambda's runtime client would fail on it.
+    text = body.encode("utf-8", "replace").decode()
+    common = {"content-type": content_type, "cache-control": "no-store", "x-content-type-options": "nosniff"}
+    return Response(status, {**common, **headers}, text)
 
 
 def error_response(error: ClassifierError, request_id: str) -> Response:
@@ -52,9 +59,13 @@ def classification_response(reply: Mapping[str, Any], *, as_text: bool) -> Respo
     headers = {"server-timing": server_timing(reply["timings_ms"])}
     if not as_text:
         return json_response(reply, headers=headers)
-    lines = (f"{item['label']} (score = {item['score']:.5f})\n" for item in reply["predictions"])
-    headers |= {"content-type": TEXT, "cache-control": "no-store", "x-model-version": reply["model"]["version"]}
-    return Response(200, headers, "".join(lines))
+    lines = (f"{_one_line(item['label'])} (score = {item['score']:.5f})\n" for item in reply["predictions"])
+    return _response(200, TEXT, headers | {"x-model-version": reply["model"]["version"]}, "".join(lines))
+
+
+def _one_line(label: str) -> str:
+    # The label comes from the bundle: a line break would forge a prediction, an escape code would drive a terminal.
+    return "".join(char if char.isprintable() else " " for char in label)
 
 
 def server_timing(timings_ms: Mapping[str, float]) -> str:
@@ -63,18 +74,26 @@ def server_timing(timings_ms: Mapping[str, float]) -> str:
 
 
 def prefers_text(accept: str) -> bool:
-    """Whether an Accept header (RFC 9110, 12.5.1) ranks text/plain before application/json."""
-    ranks = {"text/plain": 0.0, JSON: 0.0, "*/*": 0.0}
-    for part in accept.split(","):
-        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        ranks[name] = next((_quality(p[2:]) for p in parameters if p.startswith("q=")), 1.0)
-    text = ranks["text/plain"] or ranks.get("text/*", 0.0)
-    named_json = ranks[JSON] or ranks.get("application/*", 0.0)
-    return text > 0 and text > named_json and text >= ranks["*/*"]
+    """Whether an Accept header (RFC 9110, 12.5.1) ranks text/plain before application/json; a tie is JSON's."""
+    ranks = dict(_media_range(part) for part in accept.split(",") if part.strip())
+    text, text_named = _rank(ranks, "text/plain", "text/*")
+    document, document_named = _rank(ranks, JSON, "application/*")
+    return text > document or (text == document > 0 and text_named > document_named)
+
+
+def _rank(ranks: Mapping[str, float], *names: str) -> tuple[float, bool]:
+    """The quality that the most specific range gives, and whether that range is not just `*/*`."""
+    named = next((ranks[name] for name in names if name in ranks), None)
+    return (ranks.get("*/*", 0.0), False) if named is None else (named, True)
+
+
+def _media_range(part: str) -> tuple[str, float]:
+    name, *options = (piece.strip().lower() for piece in part.split(";"))
+    return name, next((_quality(option[2:]) for option in options if option.startswith("q=")), 1.0)
 
 
 def _quality(value: str) -> float:
     try:
-        return float(value)
+        return min(max(float(value), 0.0), 1.0)
     except ValueError:
         return 0.0

@@ -42,17 +42,16 @@ class Routes:
         request = exchange.request
         methods = self.table.get(request.path.rstrip("/") or "/")
         if methods is None:
-            raise NotFoundError(request.path, public=f"There is nothing at {request.path[:100]}.")
+            raise NotFoundError("no such path", public=f"There is nothing at {request.path.partition('?')[0][:100]}.")
         if request.method == "OPTIONS":
             return Response(204, {"allow": ", ".join(_allowed(methods)), **self._preflight(methods)})
-        if request.method == "HEAD" and "GET" in methods:
-            return replace(methods["GET"](exchange), body="")
-        if request.method not in methods:
-            raise MethodNotAllowedError(request.method, _allowed(methods))
-        return methods[request.method](exchange)
+        method = "GET" if request.method == "HEAD" else request.method
+        if method not in methods:
+            raise MethodNotAllowedError(request.method[:20], _allowed(methods))
+        return methods[method](exchange)
 
     def with_cors(self, response: Response) -> Response:
-        """The response, readable for the allowed origin's pages (https://fetch.spec.whatwg.org/#http-cors-protocol)."""
+        """Any response, errors too, readable for the allowed origin's pages (https://fetch.spec.whatwg.org/#http-cors-protocol)."""
         if not self.allow_origin:
             return response
         headers = {

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from classifier.sigv4 import Credentials
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Mapping
 
 __all__ = ["Endpoint", "HTTPException", "Pool", "Reply", "TooLargeError", "environment_credentials"]
 
 CHUNK_BYTES = 1 << 20
+ERROR_BYTES = 1 << 16
 LONGEST_SILENCE_S = 5.0
 
 
@@ -33,6 +36,26 @@ class Reply:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request: `target` is path and query as sent; the whole exchange ends by `deadline` (time.monotonic())."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    payload: bytes
+    deadline: float
+    max_bytes: int
+    """The longest body that is read."""
+
+    def patience_s(self) -> float:
+        """The time that the next step may take; TimeoutError if none is left."""
+        left = min(self.deadline - time.monotonic(), LONGEST_SILENCE_S)
+        if left <= 0:
+            raise TimeoutError("the deadline has passed")
+        return left
+
+
 @dataclass(slots=True)
 class Pool:
     """Connections to one host; a connection serves one thread at a time and is kept for the next."""
@@ -41,15 +64,12 @@ class Pool:
     host: str
     idle: list[HTTPConnection] = field(default_factory=list)
 
-    def send(
-        self, method: str, target: str, headers: Mapping[str, str], payload: bytes, deadline: float, max_bytes: int
-    ) -> Reply:
-        """One request; OSError or HTTPException if it fails, also when `deadline` (time.monotonic()) passes."""
+    def send(self, call: Call) -> Reply:
+        """One exchange; OSError or HTTPException if it fails, TimeoutError also when `call.deadline` passes."""
         while True:
-            reused = bool(self.idle)
-            connection = self.idle.pop() if self.idle else self._connect()
+            connection, reused = self._connection()
             try:
-                reply = _exchange(connection, method, target, headers, payload, deadline, max_bytes)
+                reply = _exchange(connection, call)
             except (ConnectionError, HTTPException):
                 connection.close()
                 # S3 closes idle connections, and Lambda freezes us for minutes: a kept one may be dead.
@@ -62,35 +82,59 @@ class Pool:
                 self.idle.append(connection)
                 return reply
 
-    def _connect(self) -> HTTPConnection:
-        kind = HTTPSConnection if self.scheme == "https" else HTTPConnection
-        return kind(self.host)
+    def _connection(self) -> tuple[HTTPConnection, bool]:
+        try:
+            return self.idle.pop(), True
+        except IndexError:
+            return (HTTPSConnection if self.scheme == "https" else HTTPConnection)(self.host), False
 
 
-def _exchange(
-    connection: HTTPConnection,
-    method: str,
-    target: str,
-    headers: Mapping[str, str],
-    payload: bytes,
-    deadline: float,
-    max_bytes: int,
-) -> Reply:
-    _limit(connection, deadline)
-    connection.request(method, target, body=payload or None, headers=dict(headers))
-    response = connection.getresponse()
-    body = _read(connection, response, deadline, max_bytes)
-    return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
+def _exchange(connection: HTTPConnection, call: Call) -> Reply:
+    connection.timeout = call.patience_s()
+    if connection.sock is not None:
+        connection.sock.settimeout(connection.timeout)
+    # http.client's own reads take as long as the server likes, one byte before each time-out.
+    timed = lambda sock, *rest, **named: _TimedResponse(sock, call, *rest, **named)  # noqa: E731
+    connection.response_class = cast("type[HTTPResponse]", timed)
+    connection.request(call.method, call.target, body=call.payload or None, headers=dict(call.headers))
+    with connection.getresponse() as response:
+        body = _read(response, call.max_bytes if response.status < 300 else max(call.max_bytes, ERROR_BYTES))
+        return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
 
 
-def _read(connection: HTTPConnection, response: HTTPResponse, deadline: float, max_bytes: int) -> bytes:
+class _TimedResponse(HTTPResponse):
+    """A response whose every read, of status line and headers too, ends by the call's deadline."""
+
+    def __init__(self, sock: socket.socket, call: Call, *rest: Any, **named: Any) -> None:  # noqa: ANN401 - http.client's
+        super().__init__(sock, *rest, **named)
+        self.fp.close()
+        self.fp = io.BufferedReader(_TimedReads(sock, call))
+
+
+class _TimedReads(io.RawIOBase):
+    def __init__(self, sock: socket.socket, call: Call) -> None:
+        self._sock, self._call = sock, call
+        self._raw = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - any writable buffer
+        self._sock.settimeout(self._call.patience_s())
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+def _read(response: HTTPResponse, max_bytes: int) -> bytes:
     announced = response.length
     if announced is not None and announced > max_bytes:
         raise TooLargeError(f"{announced} bytes, at most {max_bytes} are read")
     chunks: list[bytes] = []
     size = 0
     while size <= max_bytes:
-        _limit(connection, deadline)
         chunk = response.read1(CHUNK_BYTES)
         if not chunk:
             if announced is not None and size != announced:
@@ -101,21 +145,14 @@ def _read(connection: HTTPConnection, response: HTTPResponse, deadline: float, m
     raise TooLargeError(f"more than {max_bytes} bytes")
 
 
-def _limit(connection: HTTPConnection, deadline: float) -> None:
-    left = min(deadline - time.monotonic(), LONGEST_SILENCE_S)
-    if left <= 0:
-        raise TimeoutError("the deadline has passed")
-    connection.timeout = left
-    if connection.sock is not None:
-        connection.sock.settimeout(left)
-
-
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where S3 is: AWS's own hosts for `region`, or one address for everything (`url`: tests, MinIO, LocalStack)."""
 
     region: str
     url: str | None = None
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    """Regions of buckets that turned out to be in another one."""
     pools: dict[str, Pool] = field(default_factory=dict)
 
     @classmethod
@@ -124,15 +161,20 @@ class Endpoint:
         region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
         return cls(region, environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or None)
 
+    def region_of(self, bucket: str) -> str:
+        """The region that the bucket's requests go to and are signed for."""
+        return self.elsewhere.get(bucket, self.region)
+
     def address(self, bucket: str, key: str) -> tuple[str, str]:
         """(host, path) of an object: virtual-hosted, or path-style at an own endpoint and for dotted buckets."""
         if self.url:
             parts = urlsplit(self.url)
             return parts.netloc, f"{parts.path.rstrip('/')}/{bucket}/{key}"
-        domain = "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
+        region = self.region_of(bucket)
+        domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
         if "." in bucket:
-            return f"s3.{self.region}.{domain}", f"/{bucket}/{key}"
-        return f"{bucket}.s3.{self.region}.{domain}", f"/{key}"
+            return f"s3.{region}.{domain}", f"/{bucket}/{key}"
+        return f"{bucket}.s3.{region}.{domain}", f"/{key}"
 
     def pool(self, host: str) -> Pool:
         """The kept connections to `host`."""

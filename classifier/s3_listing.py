@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from classifier.s3_http import Reply
 
 
+LISTINGS = ("ListBucketResult", "ListVersionsResult")
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
     """One entry of a listing; `modified` in seconds since the epoch (S3 gives whole seconds)."""
@@ -48,11 +51,19 @@ class Page:
 
 
 def parse_page(reply: Reply, markers: Mapping[str, str]) -> Page:
-    """Read a page; `markers` maps request parameters to the elements that hold their next values."""
-    root = _xml(reply.body)
-    following = {name: found for name, tag in markers.items() if (found := _text(root, tag))}
+    """Read a page asked for with `encoding-type=url`; StorageUnavailableError if it is none.
+
+    `markers` maps request parameters to the elements that hold their next values.
+    """
+    try:
+        root = ET.fromstring(reply.body)  # noqa: S314 - S3's own reply; expat limits entity expansion
+        if _local(root) not in LISTINGS:
+            raise ValueError(f"the root is {_local(root)}")
+        objects = tuple(_entries(root))
+    except (ET.ParseError, ValueError) as error:
+        raise StorageUnavailableError(f"S3's listing can't be read: {error}") from error
+    following = {name: _decoded(root, tag) for name, tag in markers.items() if _text(root, tag)}
     truncated = _text(root, "IsTruncated") == "true"
-    objects = tuple(_entries(root))
     return Page(objects, _http_date(reply.headers.get("date", "")), following if truncated else {})
 
 
@@ -64,19 +75,17 @@ def error_code(body: bytes) -> str:
         return "no code"
 
 
-def _xml(body: bytes) -> ET.Element:
-    try:
-        return ET.fromstring(body)  # noqa: S314 - S3's own reply; expat limits entity expansion
-    except ET.ParseError as error:
-        raise StorageUnavailableError(f"S3's listing is not XML: {error}") from error
-
-
 def _local(element: ET.Element) -> str:
     return element.tag.rpartition("}")[2]
 
 
 def _text(element: ET.Element, tag: str) -> str:
     return next((child.text or "" for child in element if _local(child) == tag), "")
+
+
+def _decoded(root: ET.Element, tag: str) -> str:
+    text = _text(root, tag)
+    return unquote_plus(text) if tag.endswith("KeyMarker") else text  # tokens and version ids come as they are
 
 
 def _entries(root: ET.Element) -> Iterator[ObjectInfo]:

@@ -69,15 +69,20 @@ class ImageStore:
         try:
             size = len(key.encode())
         except UnicodeEncodeError as error:
-            raise S3KeyError(f"{key!r} is not Unicode text") from error
+            raise S3KeyError("half a surrogate pair") from error
         if size > MAX_KEY_BYTES:
             raise S3KeyError(
                 f"key of {size} bytes", public=f"s3key has {size} bytes; a key has at most {MAX_KEY_BYTES}."
             )
         if not key.startswith(self.prefix) or key == self.prefix:
-            raise S3KeyError(f"{key!r} is outside {self.prefix!r}")
+            raise S3KeyError(f"{_loggable(key)} is outside {self.prefix!r}")
         if any(part in ("", ".", "..") for part in key.removeprefix(self.prefix).split("/")) or not key.isprintable():
-            raise S3KeyError(f"{key!r} is not a plain key")
+            raise S3KeyError(f"{_loggable(key)} is not a plain key")
+
+
+def _loggable(key: str) -> str:
+    # A signed link is easily given as a key; its query is a credential.
+    return repr(key.partition("?")[0][:200])
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ def signed_headers(
     if credentials.token:
         headers["x-amz-security-token"] = credentials.token
     names = ";".join(sorted(headers))
-    lines = "".join(f"{name}:{headers[name].strip()}\n" for name in sorted(headers))
+    lines = "".join(f"{name}:{' '.join(headers[name].split())}\n" for name in sorted(headers))
     request = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{digest}"
     scope = f"{timestamp[:8]}/{region}/s3/aws4_request"
     text = f"{ALGORITHM}\n{timestamp}\n{scope}\n{hashlib.sha256(request.encode()).hexdigest()}"

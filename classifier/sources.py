@@ -7,8 +7,8 @@ import binascii
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus
 
+from classifier import parameters
 from classifier.errors import AmbiguousInputError, ImageTooLargeError, MissingInputError, RequestError
 from classifier.uploads import read_form
 
@@ -89,8 +89,11 @@ def _from_body(request: Request, max_image_bytes: int) -> Iterable[Given]:
     match content_type.partition(";")[0].strip().lower():
         case "multipart/form-data":
             return _from_fields(read_form(request.body, content_type, max_image_bytes), max_image_bytes)
-        case "application/x-www-form-urlencoded" if not _binary(request.body):
-            return _from_fields(_form_fields(request.body), max_image_bytes)
+        case "application/x-www-form-urlencoded" if (text := _as_text(request.body)) is not None:
+            # What `curl -d` announces, whatever it sends: JSON as often as a form.
+            is_json = text.lstrip().startswith("{")
+            fields = read_json(request.body).items() if is_json else parameters.encoded(text.strip())
+            return _from_fields(fields, max_image_bytes)
         case name if name == "application/json" or name.endswith("+json"):
             return _from_fields(read_json(request.body).items(), max_image_bytes)
     return (_upload(request.body, max_image_bytes),)
@@ -140,7 +143,7 @@ def read_json(body: bytes) -> Mapping[str, Any]:
     try:
         document = json.loads(body, object_pairs_hook=_object)
     except (ValueError, RecursionError) as error:
-        raise RequestError(f"JSON: {error}", public=f"The body is not valid JSON: {_reason(error)}.") from error
+        raise RequestError(public=f"The body is not valid JSON: {_reason(error)}.") from error
     if not isinstance(document, dict):
         raise RequestError(public=f"The body must be a JSON object, not {_json_type(document)}.")
     return document
@@ -162,7 +165,9 @@ def _reason(error: Exception) -> str:
         return f"{error.msg} at line {error.lineno}, column {error.colno}"
     if isinstance(error, _RepeatedNameError):
         return str(error)
-    return "it is nested too deeply" if isinstance(error, RecursionError) else "it is not UTF-8"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else "a number is too long"
 
 
 def _json_type(value: object) -> str:
@@ -172,22 +177,19 @@ def _json_type(value: object) -> str:
 
 def decode_base64(text: str) -> bytes:
     """Bytes of standard base64 (RFC 4648, 4), line breaks and a `data:` head allowed; RequestError if malformed."""
-    if text.startswith("data:"):
+    if text[:5].lower() == "data:":
         head, _, text = text.partition(",")
-        if not head.endswith(";base64"):
+        if not head.lower().endswith(";base64"):
             raise RequestError(public="image is a data: URL without ;base64.")
     try:
         return base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise RequestError(f"image: {error}", public="image is not valid base64.") from error
+        raise RequestError("image: not base64", public="image is not valid base64.") from error
 
 
-def _form_fields(body: bytes) -> Iterable[tuple[str, str]]:
-    for part in body.decode("ascii", "replace").split("&"):
-        name, _, value = part.partition("=")
-        yield unquote_plus(name), unquote_plus(value)
-
-
-def _binary(body: bytes) -> bool:
-    # `curl --data-binary @picture.jpg` announces a form; a form's bytes are ASCII (WHATWG URL, 5.2), a picture's not.
-    return not body.isascii()
+def _as_text(body: bytes) -> str | None:
+    """The body as text, None if it is none: `curl --data-binary @picture.jpg` announces a form, too."""
+    try:
+        return None if b"\0" in body else body.decode()
+    except UnicodeDecodeError:
+        return None

@@ -7,6 +7,7 @@ reply needs, and boto3 has no total deadline. Errors are this module's own; call
 from __future__ import annotations
 
 import random
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,11 @@ BACKOFF_S = 0.1
 MAX_LIST_BYTES = 8_000_000
 MAX_PAGES = 20
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+WRONG_REGION = frozenset({301, 307, 400})
 UNREADABLE_CODES = ("InvalidObjectState", "KMS")
+DENIED_CODES = ("AccessDenied", "AllAccessDisabled", "no code")
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
+_DENIED_ACTION = re.compile(rb"not authorized to perform:? (\S+)")
 
 
 class ObjectMissingError(Exception):
@@ -116,7 +121,8 @@ class S3:
         payload: bytes = b"",
         max_bytes: int = MAX_LIST_BYTES,
     ) -> s3_http.Reply:
-        what = f"{method} s3://{bucket}/{key or query.get('prefix', '')}"
+        # A signed link is easily given as a key; its query is a credential.
+        what = f"{method} s3://{bucket}/{(key or query.get('prefix', '')).partition('?')[0]}"
         trouble = "no attempt"
         for attempt in range(ATTEMPTS):
             if attempt and not _pause(attempt, deadline):
@@ -130,9 +136,9 @@ class S3:
                 continue
             if reply.status < 300:
                 return reply
-            if reply.status not in RETRIED:
-                raise _refusal(what, reply)
             trouble = f"{reply.status} {error_code(reply.body)}"
+            if reply.status not in RETRIED and not self._learns_region(bucket, reply):
+                raise _refusal(what, reply)
         raise StorageUnavailableError(f"{what}: {trouble}")
 
     def _once(
@@ -148,10 +154,22 @@ class S3:
     ) -> s3_http.Reply:
         host, path = self._endpoint.address(bucket, key)
         path, text = canonical_path(path), canonical_query(query)
-        everything = {"host": host, **headers}
-        signed = signed_headers(method, path, text, everything, payload, self._credentials(), self._endpoint.region)
+        region = self._endpoint.region_of(bucket)
+        signed = signed_headers(method, path, text, {"host": host, **headers}, payload, self._credentials(), region)
         target = f"{path}?{text}" if text else path
-        return self._endpoint.pool(host).send(method, target, signed, payload, deadline, max_bytes)
+        call = s3_http.Call(
+            method=method, target=target, headers=signed, payload=payload, deadline=deadline, max_bytes=max_bytes
+        )
+        return self._endpoint.pool(host).send(call)
+
+    def _learns_region(self, bucket: str, reply: s3_http.Reply) -> bool:
+        """Whether the bucket is in a region that was not tried yet; the address itself is never the reply's to say."""
+        region = reply.headers.get("x-amz-bucket-region", "")
+        known = self._endpoint.region_of(bucket)
+        if reply.status not in WRONG_REGION or region == known or not _REGION.fullmatch(region):
+            return False
+        self._endpoint.elsewhere[bucket] = region
+        return True
 
 
 def _pause(attempt: int, deadline: float) -> bool:
@@ -166,10 +184,15 @@ def _pause(attempt: int, deadline: float) -> bool:
 def _refusal(what: str, reply: s3_http.Reply) -> Exception:
     code = error_code(reply.body)
     text = f"{what}: {reply.status} {code}"
-    if code.startswith(UNREADABLE_CODES) or (reply.status == 403 and b"kms" in reply.body.lower()):
+    denied = _DENIED_ACTION.search(reply.body)
+    if code.startswith(UNREADABLE_CODES) or (reply.status == 403 and denied and denied[1].startswith(b"kms:")):
         return ObjectUnreadableError(text)
     if reply.status in (409, 412):
         return ObjectChangedError(text)
-    if reply.status in (403, 404) and code != "NoSuchBucket":
+    if reply.status == 404 and code != "NoSuchBucket":
+        return ObjectMissingError(text)
+    if reply.status == 403 and code in DENIED_CODES:  # other codes mean our credentials or our clock
+        return ObjectMissingError(text)
+    if reply.status == 405 and reply.headers.get("x-amz-delete-marker") == "true":
         return ObjectMissingError(text)
     return StorageUnavailableError(text)

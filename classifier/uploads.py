@@ -18,21 +18,23 @@ def read_form(body: bytes, content_type: str, max_image_bytes: int) -> Iterator[
     """The form's parts as (name, bytes); RequestError if malformed, ImageTooLargeError for a file over the limit."""
     import multipart
 
-    _, options = multipart.parse_options_header(content_type)
     try:
+        _, options = multipart.parse_options_header(content_type)
         parser = multipart.PushMultipartParser(options.get("boundary", ""), max_segment_count=MAX_PARTS, strict=True)
-        name, chunks = "", list[bytes]()
+        name, data = "", bytearray()
         with parser:
             for event in parser.parse(body):
                 if isinstance(event, multipart.MultipartSegment):
-                    name, chunks = event.name, []
+                    name, data = event.name, bytearray()
                 elif event:
-                    chunks.append(event)
-                    _check_size(name, sum(map(len, chunks)), max_image_bytes)
+                    data += event
+                    _check_size(name, len(data), max_image_bytes)
                 else:
-                    yield name, b"".join(chunks)
+                    yield name, bytes(data)
     except (multipart.MultipartError, ValueError) as error:
-        raise RequestError(f"multipart: {error}", public="The multipart form is malformed or incomplete.") from error
+        # The parser's own text may repeat what was sent.
+        detail = f"multipart: {type(error).__name__}"
+        raise RequestError(detail, public="The multipart form is malformed or incomplete.") from error
 
 
 def _check_size(name: str, size: int, max_image_bytes: int) -> None:

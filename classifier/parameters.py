@@ -1,0 +1,57 @@
+"""Parameters as queries and forms carry them (https://url.spec.whatwg.org/#application/x-www-form-urlencoded)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, unquote_plus
+
+from classifier.errors import RequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+type Parameters = tuple[tuple[str, str], ...]
+
+MAX_CHARS = 16_384
+MAX_PARAMETERS = 100
+LINK = "imagelink"
+"""A URL contains no space, so a `+` in this parameter is a plus, also where the caller did not encode it."""
+
+
+def encoded(text: str) -> Parameters:
+    """The pairs of an encoded query or form, decoded and in order; RequestError if it is too long or not UTF-8."""
+    _check_size(len(text))
+    parts = [part.partition("=") for part in text.split("&") if part]
+    _check_count(len(parts))
+    try:
+        names = [unquote_plus(name, errors="strict") for name, _, _ in parts]
+        return tuple((name, _value(name, raw)) for name, (_, _, raw) in zip(names, parts, strict=True))
+    except UnicodeDecodeError as error:
+        raise RequestError("not UTF-8", public="The parameters are not percent-encoded UTF-8.") from error
+
+
+def decoded(pairs: Iterable[tuple[str, str | None]]) -> Parameters:
+    """Pairs that a gateway has decoded already, each `+` that the caller left bare as a space."""
+    found = tuple((str(name), "" if value is None else str(value)) for name, value in pairs)
+    _check_size(sum(len(name) + len(value) + 2 for name, value in found))
+    _check_count(len(found))
+    return tuple((name, _with_plus(value) if name == LINK else value) for name, value in found)
+
+
+def _value(name: str, raw: str) -> str:
+    return (unquote if name == LINK else unquote_plus)(raw, errors="strict")
+
+
+def _with_plus(link: str) -> str:
+    # A caller encodes every plus or none: where one has arrived as itself, a space was meant as a space.
+    return link if "+" in link else link.strip(" ").replace(" ", "+")
+
+
+def _check_size(chars: int) -> None:
+    if chars > MAX_CHARS:
+        raise RequestError(public=f"The parameters have {chars} characters; at most {MAX_CHARS} are read.")
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_PARAMETERS:
+        raise RequestError(public=f"There are {count} parameters; at most {MAX_PARAMETERS} are read.")
