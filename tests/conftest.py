@@ -1,50 +1,72 @@
-"""Fixtures that several tests share: an S3 of our own."""
+"""What tests of several modules share: S3 with a fresh bucket, and local Lambdas that stop with the test."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 from classifier.s3_http import Endpoint
 from classifier.sigv4 import Credentials
 from classifier.storage import S3
+from local.cloud import Config, LocalLambda
+from local.s3 import LocalS3
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """A fresh versioned bucket on moto's server: boto3's client to arrange things, ours to look at them."""
+    """A fresh versioned bucket: boto3's client to arrange things, ours to look at them.
+
+    `server` records every request and can fail on demand.
+    """
 
     name: str
     boto: Any
     s3: S3
     endpoint_url: str
+    server: LocalS3
 
     def put(self, key: str, data: bytes) -> dict[str, Any]:
+        """Store an object."""
         answer: dict[str, Any] = self.boto.put_object(Bucket=self.name, Key=key, Body=data)
         return answer
 
 
 @pytest.fixture(scope="session")
-def moto_url() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+def s3_server() -> Iterator[LocalS3]:
+    """One S3 for the whole run."""
+    server = LocalS3()
     server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
+    yield server
     server.stop()
 
 
 @pytest.fixture
-def bucket(moto_url: str) -> Bucket:
-    boto = boto3.client(
-        "s3", endpoint_url=moto_url, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
-    )
-    name = f"test-{uuid.uuid4().hex[:12]}"
-    boto.create_bucket(Bucket=name)
-    boto.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-    return Bucket(name, boto, S3(Endpoint("us-east-1", moto_url), lambda: Credentials("test", "test")), moto_url)
+def bucket(s3_server: LocalS3) -> Iterator[Bucket]:
+    """A fresh bucket; `bucket.server.failing` is reset afterwards."""
+    name = s3_server.create_bucket(f"test-{uuid.uuid4().hex[:12]}")
+    s3 = S3(Endpoint("us-east-1", s3_server.endpoint), lambda: Credentials("test", "test"))
+    s3_server.requests.clear()
+    yield Bucket(name, s3_server.client(), s3, s3_server.endpoint, s3_server)
+    s3_server.failing = None
+
+
+@pytest.fixture
+def start_cloud(s3_server: LocalS3) -> Iterator[Callable[[Config], LocalLambda]]:
+    """A function that starts a local Lambda on the run's S3; it stops with the test."""
+    started: list[LocalLambda] = []
+
+    def start(config: Config) -> LocalLambda:
+        cloud = LocalLambda(config, s3_server)
+        started.append(cloud)
+        cloud.start()
+        return cloud
+
+    yield start
+    for cloud in started:
+        cloud.stop()

@@ -1,0 +1,101 @@
+"""S3 on the loopback address: moto's server, with every request on record and failures on demand.
+
+moto keeps its objects in this process, for every server at once: a server that is stopped and started again still has
+them, and names of buckets must differ.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+from local.function import REGION
+from local.launch import credentials
+from local.web import LOOPBACK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from werkzeug.serving import BaseWSGIServer
+
+_SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+
+
+@dataclass(frozen=True, slots=True)
+class S3Request:
+    """One request that S3 got; `path` is `/bucket/key`, still percent-encoded."""
+
+    method: str
+    path: str
+    query: str
+    time: float
+
+
+class LocalS3:
+    """A server. `requests` is what it was asked; while `failing` answers true for a request, that one gets 503."""
+
+    def __init__(self, port: int = 0) -> None:
+        self._port = port
+        self._server: BaseWSGIServer | None = None
+        self.requests: list[S3Request] = []
+        self.failing: Callable[[S3Request], bool] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """The address that S3 clients are given."""
+        return f"http://{LOOPBACK}:{self._port}"
+
+    def start(self) -> None:
+        """Serve from a thread; on the same port as before after `stop`. OSError when the port is taken."""
+        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
+        from werkzeug.serving import make_server
+
+        class Quiet(MotoRequestHandler):
+            def log_request(self, *args: object) -> None:
+                """Stay quiet: `requests` is the record."""
+
+        app = self._watch(DomainDispatcherApplication(create_backend_app))
+        self._server = make_server(LOOPBACK, self._port, app, threaded=True, request_handler=Quiet)
+        self._port = self._server.port
+        Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def stop(self) -> None:
+        """Refuse connections from now on; objects stay."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+    def client(self, service: str = "s3") -> Any:  # noqa: ANN401
+        """Return a boto3 client for it."""
+        import boto3
+        from botocore.config import Config
+
+        keys = {name.lower(): value for name, value in credentials().items()}
+        return boto3.session.Session(region_name=REGION, **keys).client(
+            service, endpoint_url=self.endpoint, config=Config(retries={"total_max_attempts": 2})
+        )
+
+    def create_bucket(self, name: str) -> str:
+        """Create a versioned bucket, if there is none of that name yet, and return its name."""
+        client = self.client()
+        client.create_bucket(Bucket=name)
+        client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+        return name
+
+    def _watch(self, app: WSGIApplication) -> WSGIApplication:
+        def watched(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            path = str(environ.get("RAW_URI") or environ["PATH_INFO"]).partition("?")[0]
+            request = S3Request(environ["REQUEST_METHOD"], path, environ.get("QUERY_STRING", ""), time.time())
+            self.requests.append(request)
+            if self.failing is not None and self.failing(request):
+                environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+                headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(_SLOW_DOWN)))]
+                start_response("503 Slow Down", headers)
+                return [_SLOW_DOWN]
+            return app(environ, start_response)
+
+        return watched

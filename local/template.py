@@ -1,0 +1,172 @@
+"""Functions and buckets as serverless.yml states them, so that local and deployed settings can't drift.
+
+The framework itself reads the file. That takes seconds, so the answer is kept in build/ under a digest of what it
+depends on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from local.function import ACCOUNT, REGION, Function, S3Trigger
+from local.launch import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+class TemplateError(Exception):
+    """serverless.yml can't be read, or holds a value that means nothing locally."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """What was read: the first function is the one with the HTTP routes; `buckets` are names by logical id."""
+
+    functions: tuple[Function, ...]
+    buckets: Mapping[str, str]
+
+
+def read_template(stage: str = "dev", *, suffix: str = "", project: Path = PROJECT) -> Template:
+    """Return the functions of a stage; `suffix` is appended to names of buckets, as CloudFormation does."""
+    printed = _printed(stage, project)
+    resources = printed.get("resources", {}).get("Resources", {})
+    stack = f"{printed['service']}-{stage}"
+    buckets = {
+        logical: resource.get("Properties", {}).get("BucketName") or f"{stack}-{logical.lower()}{suffix}"
+        for logical, resource in resources.items()
+        if resource.get("Type") == "AWS::S3::Bucket"
+    }
+    resolver = Resolver(buckets)
+    functions = [_function(one, printed["provider"], resolver) for one in printed["functions"].values()]
+    with_http = _http_names(printed)
+    return Template(tuple(sorted(functions, key=lambda one: one.name not in with_http)), buckets)
+
+
+def _http_names(printed: dict[str, Any]) -> set[str]:
+    return {
+        one["name"]
+        for one in printed["functions"].values()
+        if one.get("url") or any({"httpApi", "http", "alb"} & set(event) for event in one.get("events", []))
+    }
+
+
+def _function(one: dict[str, Any], provider: dict[str, Any], resolver: Resolver) -> Function:
+    variables = {**provider.get("environment", {}), **one.get("environment", {})}
+    return Function(
+        name=one["name"],
+        handler=one["handler"],
+        memory_mb=int(one.get("memorySize") or provider.get("memorySize") or 1024),
+        timeout_s=float(one.get("timeout") or provider.get("timeout") or 6),
+        tmp_mb=int(one.get("ephemeralStorageSize") or provider.get("ephemeralStorageSize") or 512),
+        environment={name: resolver.text(value) for name, value in variables.items()},
+        triggers=tuple(
+            _trigger(event["s3"], resolver)
+            for event in one.get("events", [])
+            if isinstance(event.get("s3"), dict | str)
+        ),
+    )
+
+
+def _trigger(event: dict[str, Any] | str, resolver: Resolver) -> S3Trigger:
+    if isinstance(event, str):
+        return S3Trigger(bucket=resolver.buckets.get(event, event))
+    rules = {name: value for rule in event.get("rules", []) for name, value in rule.items()}
+    bucket = resolver.text(event["bucket"])
+    return S3Trigger(
+        bucket=resolver.buckets.get(bucket, bucket),
+        event=event.get("event", "s3:ObjectCreated:*"),
+        prefix=resolver.text(rules.get("prefix", "")),
+        suffix=resolver.text(rules.get("suffix", "")),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """CloudFormation's Ref, GetAtt, Sub and Join, as far as buckets and pseudo parameters go."""
+
+    buckets: Mapping[str, str]
+
+    def text(self, value: object) -> str:
+        """Return the text that a value stands for; TemplateError when it names something that isn't here."""
+        if isinstance(value, bool):
+            return str(value).lower()
+        if isinstance(value, str | int | float):
+            return str(value)
+        if not isinstance(value, dict) or len(value) != 1:
+            raise TemplateError(f"serverless.yml: {value!r} is neither a text nor a function of CloudFormation")
+        (kind, argument), *_ = cast("dict[str, Any]", value).items()
+        if kind == "Ref":
+            return self._named(argument)
+        if kind == "Fn::GetAtt":
+            name, attribute = argument if isinstance(argument, list) else argument.split(".", 1)
+            return self._named(f"{name}.{attribute}")
+        if kind == "Fn::Join":
+            return str(argument[0]).join(self.text(part) for part in argument[1])
+        if kind == "Fn::Sub" and isinstance(argument, str):
+            return re.sub(r"\$\{([^!}]+)\}", lambda match: self._named(match[1]), argument)
+        raise TemplateError(f"serverless.yml: {kind} has no meaning in the local Lambda")
+
+    def _named(self, name: str) -> str:
+        known = {
+            "AWS::Region": REGION,
+            "AWS::AccountId": ACCOUNT,
+            "AWS::Partition": "aws",
+            "AWS::URLSuffix": "amazonaws.com",
+        }
+        for logical, bucket in self.buckets.items():
+            known |= {logical: bucket, f"{logical}.Arn": f"arn:aws:s3:::{bucket}"}
+        if name not in known:
+            raise TemplateError(f"serverless.yml: {name} has no meaning in the local Lambda")
+        return known[name]
+
+
+def _printed(stage: str, project: Path) -> dict[str, Any]:
+    kept = project / "build" / "serverless" / f"{stage}-{_digest(stage, project)}.json"
+    if kept.exists():
+        return cast("dict[str, Any]", json.loads(kept.read_text()))
+    printed = _print(stage, project)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    # Two processes may do this at once: each writes its own file and renames it.
+    fresh = kept.with_suffix(f".{os.getpid()}")
+    fresh.write_text(json.dumps(printed))
+    fresh.replace(kept)
+    return printed
+
+
+def _digest(stage: str, project: Path) -> str:
+    text = (project / "serverless.yml").read_text()
+    named = sorted(set(re.findall(r"\$\{env:(\w+)", text)))
+    lock = project / "package-lock.json"
+    parts = [
+        stage,
+        text,
+        lock.read_text() if lock.exists() else "",
+        *(f"{name}={os.environ.get(name)}" for name in named),
+    ]
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _print(stage: str, project: Path) -> dict[str, Any]:
+    command = project / "node_modules" / ".bin" / "serverless"
+    if not command.exists():
+        raise TemplateError("serverless.yml can't be read: the framework is not installed; run `npm ci` first")
+    run = subprocess.run(
+        [command, "print", "--format", "json", "--stage", stage],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    start = run.stdout.find("{")
+    if run.returncode or start < 0:
+        raise TemplateError(f"serverless.yml can't be read: {(run.stderr or run.stdout).strip()}")
+    return cast("dict[str, Any]", json.loads(run.stdout[start:]))

@@ -1,0 +1,41 @@
+"""What the local Lambda's own tests run: each event says what to do."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+CALLS = {"n": 0}
+
+
+def handle(event: dict[str, Any], context: Any) -> Any:
+    """Do what `event["do"]` says; without it, return the event itself."""
+    CALLS["n"] += 1
+    tmp = Path(os.environ["TMPDIR"])
+    match event.get("do"):
+        case "exit":
+            os._exit(3)
+        case "sleep":
+            (tmp / "slept").write_text("began")
+            time.sleep(event["seconds"])
+        case "fail":
+            raise ValueError("as asked")
+        case "large":
+            return {"text": "x" * event["bytes"]}
+        case "look":
+            return {
+                "calls": CALLS["n"],
+                "pid": os.getpid(),
+                "tmp": sorted(path.name for path in tmp.iterdir()),
+                "path": sys.path,
+                "environ": dict(os.environ),
+                "remaining_ms": context.get_remaining_time_in_millis(),
+            }
+        case "say":
+            print(event["text"])
+        case "reply":
+            return event["payload"]
+    return event
