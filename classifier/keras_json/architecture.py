@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from classifier.errors import ModelError, ModelTooLargeError
-from classifier.keras_json import document
+from classifier.keras_json import document, scores
 from classifier.keras_json.building import Builder, Built
-from classifier.keras_json.graph import Layer, Model, Tensor, tensors_in
+from classifier.keras_json.graph import Model, tensors_in
 from classifier.keras_json.limits import Limits
 from classifier.keras_json.reader import Reader
 
@@ -20,26 +20,33 @@ if TYPE_CHECKING:
 
 type Shape = tuple[int | None, ...]
 
-# Layers that leave the kind of a score alone: softmax then Reshape is still a softmax (MobileNet ends so).
-_PASSING: Final = frozenset(
-    {"Reshape", "Flatten", "Identity", "Dropout", "Permute", "GlobalAveragePooling2D", "Cropping2D"}
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """A checked model: `input_shapes` without the batch, sizes may be None where the writer left them open.
+    """A checked model.
 
-_PASSING: Final = frozenset({"Reshape", "Flatten", "Identity", "Dropout", "Permute"})
-    the function that made the first output ("softmax", "sigmoid", "linear", ...).
+    `writer`: the Keras version in the JSON, "3" for Keras 3's own, which names none. `input_shapes`: without the batch;
+    a size that the writer left open is None. `activation`: the function that made the first output ("softmax", "sigmoid",
+    "linear", ...). `units`: how many scores, None where the JSON does not state it.
     """
 
     graph: Model
     writer: str
     input_shapes: tuple[Shape, ...]
     outputs: int
-    last_activation: str
+    activation: str
+    units: int | None
     limits: Limits
+
+    @property
+    def inputs(self) -> int:
+        """How many inputs the model takes."""
+        return len(self.input_shapes)
+
+    @property
+    def input_shape(self) -> Shape:
+        """The first input's shape, without the batch."""
+        return self.input_shapes[0]
 
     def build(self, max_parameters: int | None = None) -> Built:
         """Build with current Keras, not compiled, every weight zero.
@@ -68,7 +75,15 @@ def from_document(entry: Mapping[str, Json], limits: Limits) -> Architecture:
     if _calls(graph, limits.max_calls) > limits.max_calls:
         raise ModelTooLargeError(f"the model calls more than {limits.max_calls:,} layers")
     outputs = list(tensors_in(graph.outputs))
-    return Architecture(graph, writer, tuple(_shapes(graph)), len(outputs), _activation(graph, outputs[0]), limits)
+    return Architecture(
+        graph=graph,
+        writer=writer,
+        input_shapes=tuple(_shapes(graph)),
+        outputs=len(outputs),
+        activation=scores.activation(graph, outputs[0]),
+        units=scores.units(graph, outputs[0]),
+        limits=limits,
+    )
 
 
 def _writer(entry: Mapping[str, Json]) -> tuple[str, bool]:
@@ -99,26 +114,3 @@ def _shapes(graph: Model) -> list[Shape]:
             raise ModelError(f"input {tensor.layer!r} of {graph.name!r} is not an input layer")
         shapes.append(tuple(size if isinstance(size, int) else None for size in shape[1:]))
     return shapes
-
-
-def _activation(graph: Model, tensor: Tensor) -> str:
-    layer = graph.layer(tensor.layer)
-    if layer.model is not None:
-        inner = list(tensors_in(layer.model.outputs))
-        return _activation(layer.model, inner[min(tensor.index, len(inner) - 1)])
-    own = _own_activation(layer)
-    if own is not None:
-        return own
-    before = next((tensor for call in layer.calls for tensor in call.tensors()), None)
-    return _activation(graph, before) if before is not None and layer.kind in _PASSING else "linear"
-
-
-def _own_activation(layer: Layer) -> str | None:
-    if layer.kind in ("Softmax", "ops.softmax"):
-        return "softmax"
-    if layer.kind == "ops.sigmoid":
-        return "sigmoid"
-    named = layer.options.get("activation")
-    if isinstance(named, Layer):
-        return _own_activation(named) or named.kind
-    return named if isinstance(named, str) else None
