@@ -6,7 +6,6 @@ For pictures whose cost can't be bounded from the header. A decoder that hangs, 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from classifier.images import DecodedImage
     from classifier.preprocessing import Preprocessing
 
-MEMORY_BYTES = 900_000_000
+MEMORY_BYTES = 768_000_000
 """Address space of the process; the interpreter and Pillow take about a fifth of it."""
 _START = "import sys,json;sys.path[:]=json.loads(sys.argv[1]);from classifier.decode_process import main;main()"
 _TOLD = {"ImageError", "ImageFormatError", "ImageDimensionsError", "ImageComplexityError"}
@@ -30,6 +29,8 @@ def decode_apart(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> 
 
     Starting the process takes about 0.2 s. Raises ImageTimeoutError when it is not done in time.
     """
+    import subprocess  # here, because the new process imports this module too and needs no subprocess
+
     from classifier.images import DecodedImage
 
     command = [sys.executable, "-I", "-S", "-c", _START, json.dumps(sys.path)]
@@ -61,8 +62,8 @@ def _environment() -> dict[str, str]:
 
 
 def _request(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> bytes:
-    fields = {name: getattr(picture, name) for name in ("format", "width", "height", "orientation", "scans", "slow")}
-    head = {"picture": fields, "spec": spec.to_json(), "limits": asdict(limits)}
+    described = {name: value for name, value in asdict(picture).items() if name != "data"}
+    head = {"picture": described, "spec": spec.to_json(), "limits": asdict(limits)}
     return json.dumps(head).encode() + b"\n" + picture.data
 
 

@@ -30,6 +30,9 @@ FIELDS = ("size", *CHOICES, "mean", "std", "fast_decode")
 MAX_SIDE = 4096
 """Largest side of a model's input. Together with the filter's weights it bounds the memory that resizing takes."""
 
+LEAST_STD = 1e-30
+"""Divisors below this are 0 in float32 or make infinities."""
+
 CAFFE_MEAN = (103.939, 116.779, 123.68)
 TORCH_MEAN, TORCH_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """The constants of `keras.applications.imagenet_utils.preprocess_input`; Caffe's are in the order blue, green, red."""
@@ -117,8 +120,8 @@ class _Reader:
         if not isinstance(given, dict):
             self.problems.append(f"preprocessing is {_shown(given)}: expected an object")
         if len(input_shape) != 3:
-            self.problems.append(f"the model's input is {input_shape}: expected height, width and channels")
-        self.height, self.width, self.channels = input_shape if len(input_shape) == 3 else (None, None, None)
+            raise PreprocessingError([f"the model's input is {input_shape}: expected height, width and channels"])
+        self.height, self.width, self.channels = input_shape
 
     def read(self) -> dict[str, Any]:
         for name in self.given:
@@ -130,7 +133,7 @@ class _Reader:
             values[name] = self._choice(name, choices, defaults.get(name, choices[0]))
         channels = 1 if values["color"] == "grayscale" else 3
         values["mean"], values["std"] = self._numbers("mean", channels), self._numbers("std", channels)
-        if 0.0 in (values["std"] or ()):
+        if any(abs(number) < LEAST_STD for number in values["std"] or ()):
             self._problem("std", "expected numbers other than 0")
         values["fast_decode"] = self.given.get("fast_decode", False)
         if not isinstance(values["fast_decode"], bool):

@@ -23,7 +23,8 @@ def read(data: bytes, limits: ImageLimits) -> Picture:
     if not walk.scans:
         raise ImageError("a JPEG without a scan")
     kept = b"\xff\xd8" + b"".join(data[a:b] for a, b in walk.kept) + b"\xff\xd9" if walk.dropped else data[:end]
-    return Picture("JPEG", walk.width, walk.height, kept, walk.orientation, walk.scans)
+    coefficients = walk.coefficient_bytes if walk.scans > 1 else 0
+    return Picture("JPEG", walk.width, walk.height, kept, walk.orientation, walk.scans, coefficients)
 
 
 class _Walk:
@@ -31,7 +32,7 @@ class _Walk:
 
     def __init__(self, data: bytes, limits: ImageLimits) -> None:
         self.data, self.limits, self.tally = data, limits, Tally(limits)
-        self.width = self.height = self.scans = 0
+        self.width = self.height = self.scans = self.coefficient_bytes = 0
         self.orientation = 1
         self.kept: list[tuple[int, int]] = []
         self.dropped = False
@@ -87,6 +88,8 @@ class _Walk:
             raise ImageError("a JPEG with two frame headers")
         self.limits.check_size("JPEG", width, height)
         self.width, self.height = width, height
+        factors = [self.data[place] for place in range(body + 7, body + 6 + 3 * components, 3)]
+        self.coefficient_bytes = 2 * width * height * _planes(factors)
 
     def _scan(self, start: int) -> int:
         """Count one scan and return where the entropy-coded data after its header ends."""
@@ -96,3 +99,10 @@ class _Walk:
         self.limits.check_scans(self.scans, self.width * self.height)
         found = _next_marker(self.data, start)
         return found.start() if found else len(self.data)
+
+
+def _planes(factors: list[int]) -> int:
+    """Return how many planes of full size the components make up, rounded up, from their sampling factors (B.2.2)."""
+    across, down = [factor >> 4 for factor in factors], [factor & 15 for factor in factors]
+    samples = sum(a * b for a, b in zip(across, down, strict=True))
+    return -(-samples // max(1, max(across) * max(down)))

@@ -82,6 +82,8 @@ class Picture:
     data: bytes = field(repr=False)
     orientation: int = 1
     scans: int = 1
+    coefficient_bytes: int = 0
+    """What libjpeg keeps of the whole picture when it comes in several scans."""
     slow: bool = False
     """Decoded by Python or by a library without bounds of its own: only ever in a process that can be stopped."""
 
