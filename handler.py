@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from classifier.app import App, Context
+    from classifier.compile_job import CompileJob
     from classifier.netguard import AddressRule
 
 
@@ -25,30 +26,46 @@ def classify(event: object, context: Context) -> Any:  # noqa: ANN401 - each fro
     return _app().handle(event, context)
 
 
+def compile_model(event: dict[str, Any], context: Context) -> dict[str, Any]:
+    """Compile the newest bundle after S3 said that one of its objects was created; a direct invocation may ask too.
+
+    Raises what went wrong with S3, so that Lambda tries the event again; a broken bundle is reported, not raised.
+    """
+    from classifier import logs
+
+    job = _compile_job()
+    if not job.concerns(event):
+        return {"result": "not an object of the bundle"}
+    result = job.run(time.monotonic() + context.get_remaining_time_in_millis() / 1000)
+    logs.emit("info", "compile", fields=result | {"request_id": context.aws_request_id})
+    return result
+
+
 def build(environ: Mapping[str, str], link_rule: AddressRule | None = None) -> App:
     """The application with its collaborators; `link_rule` is loosened by tests only, never by the environment."""
     from classifier import fetch, logs, netguard
     from classifier.app import App
-    from classifier.bundle_reader import BundleReader
     from classifier.engines.keras_engine import open_keras
+    from classifier.engines.litert_engine import open_litert
     from classifier.images import ImageLimits
-    from classifier.s3_http import Endpoint, environment_credentials
+    from classifier.model_store import ModelStore
+    from classifier.opening import Opener
     from classifier.service import Classifier, ImageStore
     from classifier.settings import Settings
-    from classifier.storage import S3
     from model_loader import ModelLoader
 
     settings = Settings.from_env(environ)
     logs.set_level(settings.log_level)
-    s3 = S3(Endpoint.from_env(environ), environment_credentials)
-    reader = BundleReader(
-        s3,
-        settings.model_bucket,
-        settings.model_prefix,
-        settle_s=settings.swap_settle_s,
-        max_bytes=settings.max_model_bytes,
+    store = ModelStore.from_settings(settings, environ)
+    opener = Opener(
+        store.bundles,
+        store.compiled,
+        open_keras,
+        open_litert,
+        engine=settings.engine,
+        patience_s=settings.compile_patience_s,
     )
-    loader = ModelLoader(reader, open_keras, check_s=settings.model_check_s, reload_wait_s=settings.reload_wait_s)
+    loader = ModelLoader(store.bundles, opener, check_s=settings.model_check_s, reload_wait_s=settings.reload_wait_s)
     limits = fetch.FetchLimits(
         max_bytes=settings.max_image_bytes,
         timeout_s=settings.fetch_timeout_s,
@@ -59,7 +76,7 @@ def build(environ: Mapping[str, str], link_rule: AddressRule | None = None) -> A
         models=loader,
         model_name=settings.model_name,
         fetch=lambda link, deadline: fetch.fetch(link, rule=rule, limits=limits, deadline=deadline),
-        store=ImageStore(s3, settings.image_bucket, settings.image_prefix, settings.max_image_bytes),
+        store=ImageStore(store.s3, settings.image_bucket, settings.image_prefix, settings.max_image_bytes),
         limits=ImageLimits.from_settings(settings, environ),
     )
     return App(settings, loader, classifier, STARTED)
@@ -70,5 +87,16 @@ def _app() -> App:
     return build(os.environ)
 
 
-if "AWS_LAMBDA_RUNTIME_API" in os.environ:
+@cache
+def _compile_job() -> CompileJob:
+    from classifier.compile_job import CompileJob
+    from classifier.model_store import ModelStore
+    from classifier.settings import Settings
+
+    settings = Settings.from_env(os.environ)
+    store = ModelStore.from_settings(settings, os.environ)
+    return CompileJob(store, settings.compile_quantize)
+
+
+if os.environ.get("_HANDLER") == "handler.classify":
     _app()  # in Lambda's INIT, where a wrong setting shows at once

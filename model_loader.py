@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from classifier import logs
@@ -21,44 +20,28 @@ from classifier.errors import (
     StorageUnavailableError,
     UnavailableError,
 )
-from classifier.phases import Phases
 from classifier.storage import ObjectChangedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from classifier.bundle import Role
-    from classifier.bundle_reader import BundleReader
-    from classifier.engines import Engine, OpenEngine
-    from classifier.serving import Serving
+    from classifier.bundle import Identity
+    from classifier.bundle_reader import BundleReader, View
+    from classifier.opening import LoadedModel, Opener
 
 CHECK_TIMEOUT_S = 2.0
 READ_TIMEOUT_S = 60.0
 RETRY_FAILED_S = 5.0
 CHANGES_TOLERATED = 3
-
-type Identity = frozenset[tuple[Role, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
-    """One model with everything that decides its replies; replaced in one assignment, never edited."""
-
-    version: str
-    updated: float
-    """When its newest object was written to S3, in seconds since the epoch."""
-    engine: Engine
-    serving: Serving
-    identity: Identity
-    timings_ms: Mapping[str, float]
+MARGIN_S = 0.1
 
 
 class ModelLoader:
     """Keeps one model warm and current."""
 
-    def __init__(self, reader: BundleReader, open_engine: OpenEngine, *, check_s: float, reload_wait_s: float) -> None:
+    def __init__(self, reader: BundleReader, opener: Opener, *, check_s: float, reload_wait_s: float) -> None:
         self._reader = reader
-        self._open_engine = open_engine
+        self._opener = opener
         self._check_s = check_s
         self._reload_wait_s = reload_wait_s
         self._lock = threading.Lock()
@@ -122,65 +105,56 @@ class ModelLoader:
         raise StorageUnavailableError(f"the bundle changed each time it was read: {changed}") from changed
 
     def _look(self) -> None:
-        found = self._reader.newest(time.monotonic() + CHECK_TIMEOUT_S)
+        view = self._reader.look(time.monotonic() + CHECK_TIMEOUT_S)
+        newest = view.newest
         if self._current is None:
-            self._adopt_first(found)
-        elif isinstance(found, Unsettled):
-            self._next_check = min(self._next_check, time.monotonic() + found.wait_s + 0.1)
-        elif found is None:
+            self._adopt_first(view)
+        elif isinstance(newest, Unsettled):
+            self._next_check = min(self._next_check, time.monotonic() + newest.wait_s + MARGIN_S)
+        elif newest is None:
             logs.emit("warning", "the bundle in S3 is incomplete, the old model goes on serving")
-        elif found.identity not in (self._current.identity, self._refused):
-            self._adopt_or_refuse(found)
+        elif newest.identity != self._refused:
+            self._adopt_or_refuse(newest, view)
 
-    def _adopt_or_refuse(self, snapshot: Snapshot) -> None:
+    def _adopt_or_refuse(self, snapshot: Snapshot, view: View) -> None:
         try:
-            self._adopt(snapshot)
+            self._adopt(snapshot, view)
         except ModelError as error:
             self._refused = snapshot.identity
             logs.emit("error", "the new bundle is refused, the old model goes on serving", error=error)
 
-    def _adopt_first(self, found: Snapshot | Unsettled | None) -> None:
+    def _adopt_first(self, view: View) -> None:
         """A cold function has no old model: what is newest must do, or what the version history holds."""
         failure: ClassifierError = UnavailableError("there is no whole bundle under the prefix")
-        if isinstance(found, Snapshot):
+        if isinstance(view.newest, Snapshot):
             try:
-                return self._adopt(found)
+                return self._adopt(view.newest, view)
             except ModelError as error:
-                self._refused, failure = found.identity, error
+                self._refused, failure = view.newest.identity, error
                 logs.emit("error", "the newest bundle is refused, looking for an older one", error=error)
         for snapshot in self._reader.older(time.monotonic() + CHECK_TIMEOUT_S):
             if snapshot.identity != self._refused:
                 try:
-                    return self._adopt(snapshot)
+                    return self._adopt(snapshot, view)
                 except ModelError as error:
                     logs.emit("warning", "an older bundle is refused too", error=error)
-        if isinstance(found, Unsettled):
-            time.sleep(found.wait_s + 0.1)
+        if isinstance(view.newest, Unsettled):
+            time.sleep(view.newest.wait_s + MARGIN_S)
             return self._look()
         raise failure
 
-    def _adopt(self, snapshot: Snapshot) -> None:
-        """Read, build and warm up the snapshot's model, then replace the current one."""
-        phases = Phases()
-        with phases.measure("pull"):
-            bundle = self._reader.read(snapshot, time.monotonic() + READ_TIMEOUT_S)
-        if self._current is not None and bundle.fingerprint == self._current.version:
-            self._current = _with_identity(self._current, snapshot)
+    def _adopt(self, snapshot: Snapshot, view: View) -> None:
+        """Open the snapshot's model, warmed up, then replace the current one in one assignment."""
+        loaded = self._opener.open(snapshot, view, self._current, time.monotonic() + READ_TIMEOUT_S)
+        if loaded is None:
             return
-        loaded = self._open_engine(bundle)
-        timings = {**phases.timings_ms, **loaded.timings_ms}
-        self._current = LoadedModel(
-            bundle.fingerprint, snapshot.updated, loaded.engine, loaded.serving, snapshot.identity, timings
-        )
-        rounded = {phase: round(duration, 1) for phase, duration in timings.items()}
-        fields = {"version": bundle.fingerprint, "engine": loaded.engine.name, "timings_ms": rounded}
+        known = self._current is not None and loaded.engine is self._current.engine
+        self._current = loaded
+        if known:
+            return
+        rounded = {phase: round(duration, 1) for phase, duration in loaded.timings_ms.items()}
+        fields = {"version": loaded.version, "engine": loaded.engine.name, "timings_ms": rounded}
         logs.emit("info", "model loaded", fields=fields)
-
-
-def _with_identity(model: LoadedModel, snapshot: Snapshot) -> LoadedModel:
-    from dataclasses import replace
-
-    return replace(model, identity=snapshot.identity, updated=snapshot.updated)
 
 
 class _Job:

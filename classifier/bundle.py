@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from classifier.s3_listing import ObjectInfo
 
 type Role = Literal["architecture", "weights", "serving", "labels"]
+type Identity = frozenset[tuple[Role, str]]
+"""Roles and ETags: what tells one bundle's objects from another's without reading them."""
 
 ROLES: Mapping[str, Role] = {
     "architecture.json": "architecture",
@@ -52,8 +54,8 @@ class Snapshot:
     """When the newest object was written, in seconds since the epoch."""
 
     @property
-    def identity(self) -> frozenset[tuple[Role, str]]:
-        """What tells this bundle's objects from another's, without reading them."""
+    def identity(self) -> Identity:
+        """What tells this bundle's objects from another's."""
         return frozenset((part.role, part.etag) for part in self.parts)
 
     @property

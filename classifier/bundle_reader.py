@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from classifier.bundle import (
     PUBLISHED,
     ROLES,
+    Identity,
     Part,
     Publication,
     Role,
@@ -21,6 +22,7 @@ from classifier.bundle import (
     quiet_moments,
     state_at,
 )
+from classifier.compiled import reports_in
 from classifier.errors import ClassifierError, ModelError, ModelTooLargeError, UnavailableError
 from classifier.serving import uses_labels_file
 from classifier.storage import S3, ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
@@ -43,6 +45,16 @@ class Bundle:
     fingerprint: str
 
 
+@dataclass(frozen=True, slots=True)
+class View:
+    """What lies under the prefix at one moment of S3's clock."""
+
+    newest: Snapshot | Unsettled | None
+    reports: tuple[ObjectInfo, ...]
+    """Reports of compiled forms, newest first."""
+    now: float
+
+
 class BundleReader:
     """The bundle under one prefix of one bucket."""
 
@@ -51,16 +63,18 @@ class BundleReader:
         self._settle_s, self._max_bytes = settle_s, max_bytes
         self._publication: tuple[str, Publication] | None = None
 
-    def newest(self, deadline: float) -> Snapshot | Unsettled | None:
-        """What counts now, by one list request, and one read when `published.json` is new; None without a whole bundle.
+    def look(self, deadline: float) -> View:
+        """What is there now, by one list request, and one read when `published.json` is new.
 
         `deadline` by time.monotonic(). StorageUnavailableError, or UnavailableError if the prefix may not be listed.
         """
         try:
-            listing = self._s3.list(self._bucket, self._prefix, deadline, delimiter="/")
+            listing = self._s3.list(self._bucket, self._prefix, deadline)
         except ObjectMissingError as error:
             raise UnavailableError(str(error)) from error
-        return choose(listing.objects, self._published(listing.objects, deadline), listing.server_time, self._settle_s)
+        own = [info for info in listing.objects if "/" not in info.key.removeprefix(self._prefix)]
+        newest = choose(own, self._published(own, deadline), listing.server_time, self._settle_s)
+        return View(newest, reports_in(listing.objects, self._prefix), listing.server_time)
 
     def older(self, deadline: float) -> Iterator[Snapshot]:
         """Earlier whole bundles, newest first, out of the bucket's version history; none if it keeps no versions."""
@@ -68,7 +82,7 @@ class BundleReader:
             listing = self._s3.list_versions(self._bucket, self._prefix, deadline)
         except ObjectMissingError:
             return
-        found: list[frozenset[tuple[Role, str]]] = []
+        found: list[Identity] = []
         for moment in quiet_moments(listing.objects, self._settle_s, listing.server_time):
             state = state_at(listing.objects, moment)
             try:

@@ -49,10 +49,11 @@ def _one_of(*choices: str) -> Callable[[str], str]:
 
 def _some_of(*choices: str) -> Callable[[str], tuple[str, ...]]:
     def parse(value: str) -> tuple[str, ...]:
-        chosen = tuple(part.strip().upper() for part in value.split(",") if part.strip())
-        if not set(chosen) <= {choice.upper() for choice in choices}:
+        by_name = {choice.casefold(): choice for choice in choices}
+        names = [part.strip().casefold() for part in value.split(",") if part.strip()]
+        if not set(names) <= by_name.keys():
             raise ValueError(value)
-        return chosen
+        return tuple(by_name[name] for name in names)
 
     return parse
 
@@ -96,6 +97,20 @@ class Settings:
         "1",
         "seconds",
         "how long a request waits for a newer model before the old one answers",
+    )
+    compile_patience_s: float = _setting(
+        "COMPILE_PATIENCE_SECONDS",
+        _seconds,
+        "180",
+        "seconds",
+        "how long a warm function waits for a new bundle's compiled form before TensorFlow serves it",
+    )
+    compile_quantize: tuple[str, ...] = _setting(
+        "COMPILE_QUANTIZE",
+        _some_of("float16", "int8"),
+        "",
+        "float16, int8, both or empty",
+        "which smaller forms are compiled and measured as well",
     )
     max_model_bytes: int = _setting("MAX_MODEL_BYTES", _whole, "1000000000", "bytes", "largest bundle that is loaded")
     max_image_bytes: int = _setting("MAX_IMAGE_BYTES", _whole, "10000000", "bytes", "largest picture")

@@ -1,4 +1,4 @@
-"""The warm model against moto's S3: adopted whole, exchanged whole, and never lost. The engine is a tiny one of ours."""
+"""The warm model against moto's S3: adopted whole, exchanged whole, never lost. The engine is a tiny one of ours."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from classifier.bundle_reader import Bundle, BundleReader
+from classifier.bundle_reader import Bundle
 from classifier.engines import Loaded
 from classifier.errors import ModelError, ModelLoadingError, StorageUnavailableError, UnavailableError
+from classifier.model_store import ModelStore
+from classifier.opening import LoadedModel, Opener
 from classifier.s3_http import Endpoint
 from classifier.serving import ModelShape, parse_serving
 from classifier.sigv4 import Credentials
 from classifier.storage import S3
-from model_loader import LoadedModel, ModelLoader
+from model_loader import ModelLoader
 from tests.conftest import Bucket
 
 PREFIX = "models/dev/"
@@ -54,9 +56,15 @@ class _Answer:
         return np.frombuffer(picture.tobytes()[:8], np.float32)
 
 
-def loader(bucket: Bucket, engine: CountingEngine, *, check_s: float = 0, settle_s: float = SETTLE_S) -> ModelLoader:
-    reader = BundleReader(bucket.s3, bucket.name, PREFIX, settle_s=settle_s, max_bytes=1_000_000)
-    return ModelLoader(reader, engine.open, check_s=check_s, reload_wait_s=5)
+def loader(bucket: Bucket, engine: CountingEngine, *, check_s: float = 0, s3: S3 | None = None) -> ModelLoader:
+    s3 = s3 or bucket.s3
+    store = ModelStore.at(s3, bucket.name, PREFIX, settle_s=SETTLE_S, max_bytes=1_000_000)
+    opener = Opener(store.bundles, store.compiled, engine.open, _never_compiled, engine="tensorflow", patience_s=0)
+    return ModelLoader(store.bundles, opener, check_s=check_s, reload_wait_s=5)
+
+
+def _never_compiled(_model: bytes, _report: object) -> Loaded:
+    raise AssertionError("ENGINE=tensorflow never opens a compiled form")
 
 
 def put(bucket: Bucket, version: str) -> None:
@@ -228,10 +236,8 @@ def test_an_s3_that_is_down_is_told_when_cold_and_survived_when_warm(bucket: Buc
     down = S3(Endpoint("us-east-1", "http://127.0.0.1:9"), lambda: Credentials("test", "test"))
     models._reader._s3 = down
     assert models.acquire(soon()) is first
-    reader = BundleReader(down, bucket.name, PREFIX, settle_s=SETTLE_S, max_bytes=1_000_000)
-    cold = ModelLoader(reader, CountingEngine().open, check_s=0, reload_wait_s=5)
     with pytest.raises(StorageUnavailableError):
-        cold.acquire(soon())
+        loader(bucket, CountingEngine(), s3=down).acquire(soon())
 
 
 def test_looking_ahead_never_loads_a_first_model(bucket: Bucket) -> None:

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from classifier.bundle_reader import Bundle
     from classifier.serving import Serving
 
 
@@ -31,9 +30,3 @@ class Loaded:
     engine: Engine
     serving: Serving
     timings_ms: Mapping[str, float]
-
-
-class OpenEngine(Protocol):
-    """Make an engine of a bundle; ModelError and its kin if the bundle is at fault."""
-
-    def __call__(self, bundle: Bundle) -> Loaded: ...

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from classifier import bootstrap
 from classifier.engines import Loaded
 from classifier.errors import ClassifierError, ModelError
 from classifier.phases import Phases
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from classifier.bundle_reader import Bundle
     from classifier.keras_json import Architecture
+    from classifier.serving import Serving
 
 TENSORFLOW_ENVIRONMENT = {
     "KERAS_BACKEND": "tensorflow",
@@ -44,35 +47,71 @@ class KerasEngine:
 
 def open_keras(bundle: Bundle) -> Loaded:
     """Build the bundle's model, load its weights, trace it and answer once; ModelError if the bundle is at fault."""
+    phases = Phases()
+    model = load(bundle, phases)
+    with _blaming_the_bundle(), phases.measure("first"):
+        model.answer_once()
+    return Loaded(KerasEngine(model.call), model.serving, phases.timings_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class TracedModel:
+    """A bundle's model, traced for one picture; `module` keeps its variables, as conversion needs them."""
+
+    call: Callable[[Any], Any]
+    module: Any
+    serving: Serving
+    shape: ModelShape
+
+    def answer_once(self) -> None:
+        """Run the model on a black picture; ModelError unless it answers with finite numbers."""
+        import numpy as np
+
+        raw = np.asarray(self.call(np.zeros(self.serving.preprocessing.shape, np.float32)))
+        if raw.size != self.shape.units or not np.isfinite(raw).all():
+            raise ModelError(f"the model answers a black picture with {raw.size} numbers, not all of them finite")
+
+
+def load(bundle: Bundle, phases: Phases) -> TracedModel:
+    """Rebuild the bundle's model from JSON and weights; ModelError if the bundle is at fault."""
     from classifier import keras_json
 
-    phases = Phases()
     architecture = keras_json.read_architecture(bundle.parts["architecture"])
-    shape = model_shape(architecture)
-    serving = parse_serving(bundle.parts.get("serving"), bundle.parts.get("labels"), shape)
+    channels_first = _check_input(architecture)
+    phases.timings_ms |= bootstrap.ensure_tensorflow()
     with phases.measure("import"):
         _import_keras()
     with _blaming_the_bundle():
         with phases.measure("build"):
             model = _build(architecture, bundle.parts["weights"])
+        shape = _shape(architecture, model, channels_first=channels_first)
+        serving = parse_serving(bundle.parts.get("serving"), bundle.parts.get("labels"), shape)
         with phases.measure("trace"):
-            engine = KerasEngine(_traced(model, serving.preprocessing.size, shape.channels))
-        with phases.measure("first"):
-            _answer_once(engine, serving.preprocessing.size, shape)
-    return Loaded(engine, serving, phases.timings_ms)
+            call, module = _traced(model, serving.preprocessing.shape, channels_first=channels_first)
+    return TracedModel(call, module, serving, shape)
 
 
-def model_shape(architecture: Architecture) -> ModelShape:
-    """Input and output of a classifier; ModelError if the model is none: one picture in, one row of scores out."""
-    if architecture.inputs != 1 or architecture.outputs != 1:
-        raise ModelError(
-            f"the model has {architecture.inputs} inputs and {architecture.outputs} outputs, expected one of each"
-        )
-    shape = architecture.input_shape
-    if shape is None or len(shape) != 3 or shape[2] not in (1, 3):
-        raise ModelError(f"the model's input is {shape}, expected (height, width, 1 or 3)")
-    height, width, channels = shape
-    return ModelShape(height, width, channels, architecture.units, architecture.activation)
+def _check_input(architecture: Architecture) -> bool:
+    """Whether channels come first; ModelError if the model is no classifier: one picture in, one row of scores out."""
+    shapes = architecture.input_shapes
+    if len(shapes) != 1 or architecture.outputs != 1:
+        raise ModelError(f"the model has {len(shapes)} inputs and {architecture.outputs} outputs, expected one of each")
+    shape = shapes[0]
+    if len(shape) == 3 and shape[2] in (1, 3):
+        return False
+    if len(shape) == 3 and shape[0] in (1, 3):
+        return True
+    raise ModelError(f"the model's input is {shape}, expected a picture: (height, width, 1 or 3)")
+
+
+def _shape(architecture: Architecture, model: Any, *, channels_first: bool) -> ModelShape:  # noqa: ANN401
+    """The classifier's input and output, as far as they are fixed."""
+    shape = architecture.input_shapes[0]
+    channels, height, width = shape if channels_first else (shape[2], *shape[:2])
+    units = [size for size in model.output_shape[1:] if size != 1] or [1]
+    if len(units) != 1 or units[0] is None:
+        raise ModelError(f"the model's output is {model.output_shape[1:]}, expected one row of scores")
+    return ModelShape(height, width, channels or 0, units[0], architecture.activation)
 
 
 @contextmanager
@@ -96,25 +135,20 @@ def _import_keras() -> None:
 def _build(architecture: Architecture, weights: bytes) -> Any:  # noqa: ANN401 - a keras.Model, which has no types
     from classifier import keras_weights
 
-    model = architecture.build()
-    keras_weights.load(model, weights)
-    return model
+    return keras_weights.load_model(architecture, weights)
 
 
-def _traced(model: Any, size: tuple[int, int], channels: int) -> Callable[[Any], Any]:  # noqa: ANN401
+def _traced(model: Any, shape: tuple[int, ...], *, channels_first: bool) -> tuple[Callable[[Any], Any], Any]:  # noqa: ANN401
     import tensorflow as tf
 
-    signature = tf.TensorSpec((1, *size, channels), tf.float32)
-    function = tf.function(lambda picture: model(picture, training=False), input_signature=[signature])
-    concrete: Callable[[Any], Any] = function.get_concrete_function()
-    return lambda picture: concrete(tf.constant(picture))
+    module = tf.Module()  # a concrete function alone loses its variables in conversion: every score would be NaN
+    module.model = model
+    module.variables_kept = [variable.value for variable in model.variables]
 
+    @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32)])  # type: ignore[untyped-decorator]
+    def serve(picture: Any) -> Any:  # noqa: ANN401 - TensorFlow's tensors
+        return model(tf.transpose(picture, (0, 3, 1, 2)) if channels_first else picture, training=False)
 
-def _answer_once(engine: KerasEngine, size: tuple[int, int], shape: ModelShape) -> None:
-    import numpy as np
-
-    raw = engine.predict(np.zeros((1, *size, shape.channels), np.float32))
-    if raw.shape != (shape.units,):
-        raise ModelError(f"the model answers with {raw.shape[0]} numbers, its architecture says {shape.units}")
-    if not np.isfinite(raw).all():
-        raise ModelError("the model answers a black picture with numbers that are not finite")
+    module.serve = serve
+    concrete = serve.get_concrete_function()
+    return lambda picture: concrete(tf.constant(picture)), module

@@ -1,0 +1,88 @@
+"""The compiled form of a bundle: what `report.json` says of it, and which report belongs to which bundle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from classifier.bundle import Identity, fingerprint
+from classifier.errors import ModelError
+from classifier.serving import ModelShape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from classifier.bundle import Snapshot
+    from classifier.s3_listing import ObjectInfo
+
+FOLDER = "compiled/"
+MODEL = "model.tflite"
+REPORT = "report.json"
+MAX_REPORT_BYTES = 20_000_000
+LARGEST_DIFFERENCE = 1e-4
+"""Largest difference of a score at which the compiled form still serves (invariant 4)."""
+IDENTITIES_KEPT = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What compiling one bundle came to; written after the model, so that a report stands for a whole compiled form.
+
+    `usable` says whether it may serve, `reason` why not. `identities` are the objects in S3 that it was made from, of
+    which one content may have several. `serving` and `labels` are the bundle's own, so that no other object is read.
+    """
+
+    fingerprint: str
+    usable: bool
+    reason: str
+    identities: tuple[Identity, ...]
+    shape: ModelShape
+    serving: str | None
+    labels: str | None
+    model_sha256: str
+    model_bytes: int
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    compiled: str = ""
+
+    def to_json(self) -> bytes:
+        """The report as it is stored."""
+        identities = [sorted(map(list, identity)) for identity in self.identities]
+        return json.dumps({**asdict(self), "identities": identities}, indent=1).encode()
+
+    def also_for(self, identity: Identity) -> Report:
+        """The same report for further objects of the same content, the newest last."""
+        others = [known for known in self.identities if known != identity]
+        return replace(self, identities=(*others, identity)[-IDENTITIES_KEPT:])
+
+
+def parse_report(data: bytes) -> Report:
+    """Read `report.json`; ModelError if it is malformed."""
+    try:
+        document: dict[str, Any] = json.loads(data)
+        document["identities"] = tuple(
+            frozenset((role, etag) for role, etag in identity) for identity in document["identities"]
+        )
+        document["shape"] = ModelShape(**document["shape"])
+        return Report(**document)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"report.json is malformed: {error!r}") from error
+
+
+def reports_in(objects: Iterable[ObjectInfo], prefix: str) -> tuple[ObjectInfo, ...]:
+    """The reports of a listing, newest first."""
+    start = prefix + FOLDER
+    found = (info for info in objects if info.key.startswith(start) and info.key.endswith("/" + REPORT))
+    return tuple(sorted(found, key=lambda info: info.modified, reverse=True))
+
+
+def key_of(prefix: str, version: str, name: str) -> str:
+    """The key of one object of a compiled form."""
+    return f"{prefix}{FOLDER}{version}/{name}"
+
+
+def known_fingerprint(snapshot: Snapshot) -> str | None:
+    """The snapshot's fingerprint without reading it: known when it was published, with its objects' SHA-256."""
+    digests = {part.role: part.sha256 for part in snapshot.parts if part.sha256}
+    return fingerprint(digests) if len(digests) == len(snapshot.parts) else None

@@ -1,0 +1,61 @@
+"""Reading compiled forms from S3: the report that belongs to a bundle, and the model that it is about."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from classifier import logs
+from classifier.compiled import MAX_REPORT_BYTES, MODEL, REPORT, Report, key_of, known_fingerprint, parse_report
+from classifier.errors import ModelError
+from classifier.storage import S3, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
+
+if TYPE_CHECKING:
+    from classifier.bundle import Snapshot
+    from classifier.s3_listing import ObjectInfo
+
+REPORTS_TRIED = 5
+
+
+class CompiledReader:
+    """The compiled forms under one prefix of one bucket. Reports are read once for each ETag."""
+
+    def __init__(self, s3: S3, bucket: str, prefix: str, *, max_bytes: int) -> None:
+        self._s3, self._bucket, self._prefix = s3, bucket, prefix
+        self._max_bytes = max_bytes
+        self._reports: dict[str, tuple[str, Report | None]] = {}
+
+    def report_for(self, snapshot: Snapshot, reports: tuple[ObjectInfo, ...], deadline: float) -> Report | None:
+        """The report of the snapshot's compiled form, if there is one: by fingerprint, or by the objects it names."""
+        known = known_fingerprint(snapshot)
+        if known is not None:
+            key = key_of(self._prefix, known, REPORT)
+            reports = tuple(info for info in reports if info.key == key)
+        for info in reports[:REPORTS_TRIED]:
+            report = self.report(info, deadline)
+            if report is not None and (report.fingerprint == known or snapshot.identity in report.identities):
+                return report
+        return None
+
+    def compiled_model(self, report: Report, deadline: float) -> bytes:
+        """The compiled form that the report is about; ModelError if it isn't that."""
+        key = key_of(self._prefix, report.fingerprint, MODEL)
+        try:
+            data = self._s3.get(self._bucket, key, deadline, max_bytes=self._max_bytes)
+        except (ObjectMissingError, ObjectUnreadableError, ObjectTooLargeError) as error:
+            raise ModelError(str(error)) from error
+        if hashlib.sha256(data).hexdigest() != report.model_sha256:
+            raise ModelError(f"{key} is not what its report is about")
+        return data
+
+    def report(self, info: ObjectInfo, deadline: float) -> Report | None:
+        """The report, None (and a line in the log) if it can not be read; kept for as long as its ETag stays."""
+        if self._reports.get(info.key, ("", None))[0] != info.etag:
+            try:
+                data = self._s3.get(self._bucket, info.key, deadline, max_bytes=MAX_REPORT_BYTES)
+                report = parse_report(data)
+            except (ObjectMissingError, ObjectUnreadableError, ObjectTooLargeError, ModelError) as error:
+                logs.emit("warning", "a compiled form's report can't be used", error=error)
+                report = None
+            self._reports[info.key] = (info.etag, report)
+        return self._reports[info.key][1]

@@ -1,0 +1,198 @@
+"""Compiling a bundle: TensorFlow Lite's form of it, held against Keras on probe pictures, and a report of both."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import TYPE_CHECKING, Any
+
+from classifier import images
+from classifier.compiled import LARGEST_DIFFERENCE, Report
+from classifier.engines.keras_engine import KerasEngine, TracedModel, load
+from classifier.engines.litert_engine import LiteRtEngine, thread_count
+from classifier.phases import Phases
+from classifier.serving import ModelShape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from classifier.bundle_reader import Bundle
+    from classifier.engines import Engine
+    from classifier.errors import ClassifierError
+    from classifier.preprocessing import Preprocessing
+    from classifier.serving import Serving
+
+GENERATED_PROBES = 8
+TIMED_RUNS = 5
+TIE = 1e-6
+"""Labels whose scores are as near as this share their place: either may come first."""
+QUANTIZATIONS = ("float16", "int8")
+
+type Compiled = tuple[Report, dict[str, bytes]]
+
+
+def compile_bundle(bundle: Bundle, pictures: Sequence[bytes], quantize: Sequence[str] = ()) -> Compiled:
+    """The report and the files of a bundle's compiled form: `float32` and each of `quantize` (float16, int8).
+
+    `pictures` are the bundle's own probe pictures, encoded. A model that LiteRT's built-in operators can't express, or
+    that differs from Keras by more than 1e-4, gets a report that says so and no file. ModelError for a broken bundle.
+    """
+    phases = Phases()
+    model = load(bundle, phases)
+    probes = probe_arrays(model.serving.preprocessing, pictures)
+    reference = _Measured(KerasEngine(model.call), model.serving, probes)
+    files: dict[str, bytes] = {}
+    measured: dict[str, Any] = {"probes": len(probes), "tensorflow": {"milliseconds": reference.milliseconds}}
+    for form in ("float32", *quantize):
+        with phases.measure(f"convert_{form}"):
+            data, trouble = _converted(model, form)
+        measured[form] = {"reason": trouble} if data is None else _compared(data, model.serving, probes, reference)
+        if data is not None:
+            files[form] = data
+    measured["seconds"] = {phase: round(ms / 1000, 2) for phase, ms in phases.timings_ms.items()}
+    return _report(bundle, model, files, measured), files
+
+
+def probe_arrays(preprocessing: Preprocessing, pictures: Sequence[bytes]) -> list[NDArray[np.float32]]:
+    """Preprocessed probes, float32 of shape (1, height, width, channels): noise, ramps, flat ones, and `pictures`.
+
+    Generated ones are seeded, so that the same bundle is always asked the same questions.
+    """
+    import numpy as np
+
+    height, width, channels = preprocessing.shape[1:]
+    random = np.random.default_rng(20170925)
+    ramp = np.linspace(0, 255, height * width * channels).reshape(height, width, channels)
+    generated = [np.zeros_like(ramp), np.full_like(ramp, 255), ramp, ramp[::-1]]
+    while len(generated) < GENERATED_PROBES:
+        coarse = random.integers(0, 256, (-(-height // 8), -(-width // 8), channels))
+        smooth = coarse.repeat(8, axis=0).repeat(8, axis=1)[:height, :width]
+        generated.append(smooth + random.integers(-20, 21, smooth.shape))
+    arrays = [preprocessing.to_array(array.clip(0, 255).astype(np.uint8).tobytes()) for array in generated]
+    limits = images.ImageLimits()
+    decoded = (images.decode(images.inspect(data, limits), preprocessing, limits) for data in pictures)
+    return arrays + [preprocessing.to_array(picture.pixels) for picture in decoded]
+
+
+class _Measured:
+    """An engine's scores for the probes, float32 of shape (probes, labels), and its median time for one."""
+
+    def __init__(self, engine: Engine, serving: Serving, probes: Sequence[NDArray[np.float32]]) -> None:
+        import numpy as np
+
+        self.scores = np.stack([serving.scores(engine.predict(probe)) for probe in probes])
+        durations = []
+        for _ in range(TIMED_RUNS):
+            started = time.perf_counter()
+            engine.predict(probes[-1])
+            durations.append((time.perf_counter() - started) * 1000)
+        self.milliseconds = round(sorted(durations)[TIMED_RUNS // 2], 3)
+
+
+def _converted(model: TracedModel, form: str) -> tuple[bytes | None, str]:
+    """The model in TensorFlow Lite's form, or None and why there is none. Built-in operators only."""
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions(
+        [model.module.serve.get_concrete_function()], model.module
+    )
+    if form != "float32":
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if form == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    try:
+        return bytes(converter.convert()), ""
+    except Exception as error:  # noqa: BLE001 - the converter raises whatever its passes do; each means the same here
+        return None, f"LiteRT's built-in operators can't express it: {_first_line(error)}"
+
+
+def _compared(
+    data: bytes, serving: Serving, probes: Sequence[NDArray[np.float32]], reference: _Measured
+) -> dict[str, Any]:
+    import numpy as np
+
+    try:
+        own = _Measured(LiteRtEngine(data, thread_count()), serving, probes)
+    except (RuntimeError, ValueError) as error:
+        return {"reason": f"LiteRT can't run it: {_first_line(error)}"}
+    top, rows = own.scores.argmax(1), np.arange(len(probes))
+    same_label = (reference.scores.max(1) - reference.scores[rows, top] <= TIE).mean()
+    return {
+        "reason": "",
+        "largest_difference": float(np.abs(own.scores - reference.scores).max()),
+        "top_label_agreement": float(same_label),
+        "bytes": len(data),
+        "milliseconds": own.milliseconds,
+    }
+
+
+def _verdict(compared: dict[str, Any]) -> str:
+    """Why the float32 form may not serve; empty if it may. NaN is a difference too."""
+    if compared["reason"]:
+        return str(compared["reason"])
+    difference = compared["largest_difference"]
+    if not difference <= LARGEST_DIFFERENCE:
+        return f"scores differ from Keras by {difference:.2g}, at most {LARGEST_DIFFERENCE:g} is allowed"
+    if compared["top_label_agreement"] < 1:
+        return f"the top label agrees with Keras on {compared['top_label_agreement']:.0%} of the probes only"
+    return ""
+
+
+def _report(bundle: Bundle, model: TracedModel, files: dict[str, bytes], measured: dict[str, Any]) -> Report:
+    reason = _verdict(measured["float32"])
+    data = files.get("float32", b"")
+    return Report(
+        fingerprint=bundle.fingerprint,
+        usable=not reason,
+        reason=reason,
+        identities=(bundle.snapshot.identity,),
+        shape=model.shape,
+        serving=_text(bundle.parts.get("serving")),
+        labels=_text(bundle.parts.get("labels")),
+        model_sha256=hashlib.sha256(data).hexdigest(),
+        model_bytes=len(data),
+        measured=measured,
+        versions=_versions(),
+        compiled=_now(),
+    )
+
+
+def _text(data: bytes | None) -> str | None:
+    return None if data is None else data.decode()
+
+
+def _versions() -> dict[str, str]:
+    import ai_edge_litert
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    return {module.__name__: module.__version__ for module in (ai_edge_litert, keras, np, tf)}
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
+
+
+def refused_report(bundle: Bundle, error: ClassifierError) -> Report:
+    """The report of a bundle that can't be loaded at all, by no engine."""
+    return Report(
+        fingerprint=bundle.fingerprint,
+        usable=False,
+        reason=f"{error.code}: {error}",
+        identities=(bundle.snapshot.identity,),
+        shape=ModelShape(None, None, 0, 0, None),
+        serving=None,
+        labels=None,
+        model_sha256="",
+        model_bytes=0,
+        compiled=_now(),
+    )

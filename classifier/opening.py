@@ -1,0 +1,103 @@
+"""Which engine opens a bundle, and when: the compiled form where one was verified for exactly these objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from classifier import logs
+from classifier.errors import ModelError, ModelLoadingError
+from classifier.phases import Phases
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from classifier.bundle import Identity, Snapshot
+    from classifier.bundle_reader import Bundle, BundleReader, View
+    from classifier.compiled import Report
+    from classifier.compiled_reader import CompiledReader
+    from classifier.engines import Engine, Loaded
+    from classifier.serving import Serving
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """One model with everything that decides its replies; replaced in one assignment, never edited."""
+
+    version: str
+    updated: float
+    """When its newest object was written to S3, in seconds since the epoch."""
+    engine: Engine
+    serving: Serving
+    identity: Identity
+    timings_ms: Mapping[str, float]
+
+
+class Opener:
+    """Opens snapshots with the engine that the setting ENGINE and the compiled forms at hand ask for."""
+
+    def __init__(
+        self,
+        reader: BundleReader,
+        compiled: CompiledReader,
+        open_keras: Callable[[Bundle], Loaded],
+        open_litert: Callable[[bytes, Report], Loaded],
+        *,
+        engine: str,
+        patience_s: float,
+    ) -> None:
+        self._reader, self._compiled = reader, compiled
+        self._open_keras, self._open_litert = open_keras, open_litert
+        self._engine, self._patience_s = engine, patience_s
+        self._refused: set[str] = set()
+
+    def open(self, snapshot: Snapshot, view: View, current: LoadedModel | None, deadline: float) -> LoadedModel | None:
+        """The model to serve from now on, None to go on with `current`; `deadline` for reading, by time.monotonic().
+
+        A function without a model takes TensorFlow when nothing is compiled yet. One that has a model waits for the new
+        one's compiled form, but not for more than `patience_s` after the swap.
+        """
+        report = None if self._engine == "tensorflow" else self._compiled.report_for(snapshot, view.reports, deadline)
+        if report is not None and report.usable and report.model_sha256 not in self._refused:
+            if current is not None and (report.fingerprint, "litert") == (current.version, current.engine.name):
+                return None if snapshot.identity == current.identity else _renamed(current, snapshot)
+            try:
+                return self._with_litert(snapshot, report, deadline)
+            except ModelError as error:
+                self._refused.add(report.model_sha256)
+                logs.emit("error", "the compiled form is refused, TensorFlow serves", error=error)
+        if self._engine == "litert" and current is None:
+            raise ModelLoadingError("ENGINE=litert, and the bundle has no compiled form yet")
+        if self._engine == "litert":
+            return None
+        if current is not None:
+            compiling = self._engine == "auto" and report is None and view.now - snapshot.updated < self._patience_s
+            if compiling or snapshot.identity == current.identity:
+                return None
+        return self._with_keras(snapshot, current, deadline)
+
+    def _with_litert(self, snapshot: Snapshot, report: Report, deadline: float) -> LoadedModel:
+        phases = Phases()
+        with phases.measure("pull"):
+            model = self._compiled.compiled_model(report, deadline)
+        return _loaded(report.fingerprint, snapshot, self._open_litert(model, report), phases)
+
+    def _with_keras(self, snapshot: Snapshot, current: LoadedModel | None, deadline: float) -> LoadedModel:
+        phases = Phases()
+        with phases.measure("pull"):
+            bundle = self._reader.read(snapshot, deadline)
+        if current is not None and bundle.fingerprint == current.version:
+            return _renamed(current, snapshot)
+        return _loaded(bundle.fingerprint, snapshot, self._open_keras(bundle), phases)
+
+
+def _loaded(version: str, snapshot: Snapshot, loaded: Loaded, phases: Phases) -> LoadedModel:
+    timings = {**phases.timings_ms, **loaded.timings_ms}
+    return LoadedModel(version, snapshot.updated, loaded.engine, loaded.serving, snapshot.identity, timings)
+
+
+def _renamed(model: LoadedModel, snapshot: Snapshot) -> LoadedModel:
+    """The same model under the objects that hold it now."""
+    from dataclasses import replace
+
+    return replace(model, identity=snapshot.identity, updated=snapshot.updated)
