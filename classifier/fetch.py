@@ -6,7 +6,6 @@ cookie or password takes part. `Content-Type` is not looked at: the bytes decide
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -112,8 +111,7 @@ def _head(wire: Wire, target: Link, limits: FetchLimits) -> Head:
         "Accept: image/*, */*;q=0.5\r\nAccept-Encoding: identity\r\nConnection: close\r\n\r\n"
     )
     try:
-        with suppress(ConnectionError):  # a server may answer and close without reading; its answer says why
-            wire.send(request.encode("ascii"))
+        wire.send(request.encode("ascii"))
         return read_head(wire, limits.max_head_bytes, limits.max_head_fields)
     except TimeoutError:
         raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -25,9 +26,10 @@ class Wire:
         self._sock, self._end, self._buffer = sock, end, bytearray()
 
     def send(self, data: bytes) -> None:
-        """Send everything."""
+        """Send everything, unless the peer closes before: it may have answered already, and the answer says why."""
         self._sock.settimeout(self._left())
-        self._sock.sendall(data)
+        with suppress(ConnectionError):
+            self._sock.sendall(data)
 
     def line(self, max_bytes: int) -> bytes:
         """The next line without its end; a bare LF ends one too (RFC 9112 section 2.2)."""

@@ -112,6 +112,7 @@ class Origin:
         *,
         tls: ssl.SSLContext | None = None,
         host: str = "127.0.0.1",
+        port: int = 0,
         reads: bool = True,
     ) -> None:
         self.paths = paths
@@ -120,7 +121,7 @@ class Origin:
         self._host, self._tls, self._reads = host, tls, reads
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server((host, 0), backlog=16)
+        self._listener = socket.create_server((host, port), backlog=16)
         self.port: int = self._listener.getsockname()[1]
 
     def url(self, path: str = "/", host: str | None = None) -> str:

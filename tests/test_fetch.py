@@ -5,8 +5,9 @@ import socket
 import ssl
 import subprocess
 import sys
+import tracemalloc
 import zlib
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ from tests.certificates import Authority
 from tests.origin import Origin, endless, raw, redirect, reply, then_hang, then_reset, trickle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.origin import Behaviour
@@ -132,6 +133,10 @@ BAD: dict[str, tuple[Behaviour, type[ClassifierError]]] = {
     "endless header": (endless(OK + b"X: "), FetchError),
     "endless headers": (endless(OK, b"X: y\r\n" * 1000), FetchError),
     "endless 100s": (endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100), FetchError),
+    "large headers in 100s": (
+        raw((b"HTTP/1.1 100 Continue\r\nX: " + b"y" * 40_000 + b"\r\n\r\n") * 2 + OK + b"\r\nabc"),
+        FetchError,
+    ),
     "101": (raw(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n"), FetchError),
     "101 headers": (raw(OK + b"X: y\r\n" * 101 + b"\r\nabc"), FetchError),
     "66,000 bytes of headers": (raw(OK + b"X: " + b"y" * 66_000 + b"\r\n\r\nabc"), FetchError),
@@ -158,6 +163,10 @@ BAD: dict[str, tuple[Behaviour, type[ClassifierError]]] = {
     "endless chunks": (endless(CHUNKED, b"ffff\r\n" + b"x" * 65_535 + b"\r\n"), ImageTooLargeError),
     "endless tiny chunks": (endless(CHUNKED, b"1\r\nx\r\n" * 1000), ImageTooLargeError),
     "endless chunk extensions": (endless(CHUNKED, (b"1;" + b"y" * 4000 + b"\r\nx\r\n") * 10), ImageTooLargeError),
+    "chunk extensions over the limit": (
+        raw(CHUNKED + (b"1;" + b"y" * 4000 + b"\r\nx\r\n") * 26 + b"0\r\n\r\n"),
+        ImageTooLargeError,
+    ),
     "endless chunk line": (endless(CHUNKED, b"0" * 1000), FetchIncompleteError),
     "chunk over the limit": (then_hang(CHUNKED + b"FFFFFFFFFFFFFFFF\r\n"), ImageTooLargeError),
     "no last chunk": (raw(CHUNKED + chunks(BODY)), FetchIncompleteError),
@@ -274,6 +283,33 @@ def test_an_answer_given_before_the_request_was_read_counts() -> None:
         assert fetch(origin.url(), rule=LOOPBACK, limits=LIMITS) == BODY
 
 
+def test_reading_waits_until_the_deadline_and_no_longer() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs, pytest.raises(TimeoutError):
+        Wire(ours, monotonic() + 0.1).line(100)
+
+
+def test_an_answer_counts_even_if_the_request_can_not_be_sent() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.sendall(OK + b"\r\nabc")
+    theirs.close()
+    with ours:
+        wire = Wire(ours, monotonic() + 5)
+        wire.send(b"x" * 1_000_000)
+        assert read_body(wire, read_head(wire, 1000, 10), 100) == b"abc"
+
+
+def test_a_bomb_is_not_unpacked_further_than_the_limit() -> None:
+    with Origin({"/": reply(gz(bytes(50_000_000)), "Content-Encoding: gzip")}) as origin:
+        tracemalloc.start()
+        try:
+            with pytest.raises(ImageTooLargeError):
+                fetch(origin.url(), rule=LOOPBACK, limits=LIMITS)
+            assert tracemalloc.get_traced_memory()[1] < 2_000_000
+        finally:
+            tracemalloc.stop()
+
+
 def test_broken_replies_raise_nothing_but_errors_for_the_caller() -> None:
     chance = random.Random(5)
     whole = [CHUNKED + chunks(BODY[:300], 50) + b"0\r\n\r\n", OK + b"Content-Length: 9\r\nX: y\r\n\r\n123456789"]
@@ -380,6 +416,31 @@ def test_the_next_address_is_tried_when_one_does_not_answer(monkeypatch: pytest.
     rule = AddressRule(ports=None, also_allowed=("127.0.0.0/8",))
     with Origin({"/": reply(BODY)}) as origin:
         assert fetch(origin.url(host="many.test"), rule=rule, limits=LIMITS) == BODY
+
+
+@pytest.fixture
+def deaf() -> Iterator[int]:
+    """A port on 127.0.0.2 that accepts no connection and refuses none: its queue is full."""
+    with socket.create_server(("127.0.0.2", 0), backlog=0) as listener, ExitStack() as waiting:
+        for _ in range(4):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+def test_connecting_that_stalls_is_given_up(deaf: int) -> None:
+    rule = AddressRule(ports=None, also_allowed=("127.0.0.2/32",))
+    with pytest.raises(FetchTimeoutError):
+        fetch(f"http://127.0.0.2:{deaf}/", rule=rule, limits=SOON)
+
+
+def test_the_next_address_is_tried_when_connecting_stalls(deaf: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    names(monkeypatch, many=["127.0.0.2", "127.0.0.1"])
+    rule = AddressRule(ports=None, also_allowed=("127.0.0.0/8",))
+    with Origin({"/": reply(BODY)}, port=deaf) as origin:
+        limits = FetchLimits(timeout_s=2)
+        assert fetch(origin.url(host="many.test"), rule=rule, limits=limits) == BODY
 
 
 def test_a_resolver_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
