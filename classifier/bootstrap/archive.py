@@ -1,0 +1,116 @@
+"""The pack's file format: what lies where in it. Reading only; the packer writes it.
+
+    8 bytes   magic             4 bytes   length of the index, little-endian
+    32 bytes  sha256 of the compressed index, which is the pack's digest
+    index     zstd-compressed JSON: {"name", "files": [[path, size, mode]],
+              "frames": [[packed, size, first, offset, files]], "removed": {rule: {"reason", "modules": [...]}}}
+    frames    independent zstd frames with checksums, back to back
+
+A frame holds either a stretch of one large file (`files` is 1 and `offset` its place in the file) or `files` whole
+small files, from file number `first` on. Any number of cores can therefore work without talking to each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+MAGIC = b"KLCPACK1"
+HEADER = struct.Struct("<8sI32s")
+MAX_WINDOW_BYTES = 1 << 28
+
+
+class PackError(RuntimeError):
+    """The pack is damaged, or it can't be unpacked here; the text says what is wrong and where."""
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of the pack: its path in it, size in bytes and permission bits."""
+
+    path: str
+    size: int
+    mode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One zstd frame: `packed` bytes at `start` of the pack are `size` bytes of `count` files from number `first`."""
+
+    start: int
+    packed: int
+    size: int
+    first: int
+    offset: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An opened pack's index."""
+
+    path: Path
+    name: str
+    digest: str
+    files: tuple[File, ...]
+    frames: tuple[Frame, ...]
+    removed: Mapping[str, Any]
+
+    @property
+    def bytes_needed(self) -> int:
+        """Bytes that the unpacked files take on a file system of 4 KiB blocks, directories included."""
+        return sum(-(-file.size // 4096) * 4096 for file in self.files) + 4096 * len(self.files) // 4
+
+
+def digest_of(path: Path) -> str:
+    """The pack's digest, from its header alone. Raises PackError."""
+    return _header(path)[1]
+
+
+def read(path: Path) -> Archive:
+    """Read and verify the index of the pack at `path`. Raises PackError when it is cut short or damaged."""
+    import zstandard
+
+    length, digest = _header(path)
+    with path.open("rb") as stream:
+        stream.seek(HEADER.size)
+        packed = stream.read(length)
+    if hashlib.sha256(packed).hexdigest() != digest:
+        raise PackError(f"{path} is damaged: its index does not have the digest {digest} that the header states")
+    index = json.loads(zstandard.ZstdDecompressor().decompress(packed))
+    return Archive(
+        path=path,
+        name=index["name"],
+        digest=digest,
+        files=tuple(File(*entry) for entry in index["files"]),
+        frames=_frames(index["frames"], HEADER.size + length),
+        removed=index["removed"],
+    )
+
+
+def _header(path: Path) -> tuple[int, str]:
+    try:
+        with path.open("rb") as stream:
+            magic, length, digest = HEADER.unpack(stream.read(HEADER.size))
+    except struct.error as error:
+        raise PackError(f"{path} is damaged: it ends inside its header") from error
+    except OSError as error:
+        raise PackError(f"{path} can't be read: {error}") from error
+    if magic != MAGIC:
+        raise PackError(f"{path} is damaged: it does not begin with {MAGIC!r}")
+    return length, digest.hex()
+
+
+def _frames(entries: list[list[int]], start: int) -> tuple[Frame, ...]:
+    frames = []
+    for packed, size, first, offset, count in entries:
+        frames.append(Frame(start, packed, size, first, offset, count))
+        start += packed
+    return tuple(frames)

@@ -1,0 +1,1 @@
+"""The packer: from installed requirements to a package that fits Lambda's limits. See docs/packaging.md."""
