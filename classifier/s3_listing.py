@@ -51,7 +51,7 @@ class Page:
 
 
 def parse_page(reply: Reply, markers: Mapping[str, str]) -> Page:
-    """Read a page asked for with `encoding-type=url`; StorageUnavailableError if it is none.
+    """Read a page; StorageUnavailableError if it is none.
 
     `markers` maps request parameters to the elements that hold their next values.
     """
@@ -62,7 +62,7 @@ def parse_page(reply: Reply, markers: Mapping[str, str]) -> Page:
         objects = tuple(_entries(root))
     except (ET.ParseError, ValueError) as error:
         raise StorageUnavailableError(f"S3's listing can't be read: {error}") from error
-    following = {name: _decoded(root, tag) for name, tag in markers.items() if _text(root, tag)}
+    following = {name: _plain(root, root, tag) for name, tag in markers.items() if _text(root, tag)}
     truncated = _text(root, "IsTruncated") == "true"
     return Page(objects, _http_date(reply.headers.get("date", "")), following if truncated else {})
 
@@ -83,16 +83,17 @@ def _text(element: ET.Element, tag: str) -> str:
     return next((child.text or "" for child in element if _local(child) == tag), "")
 
 
-def _decoded(root: ET.Element, tag: str) -> str:
-    text = _text(root, tag)
-    return unquote_plus(text) if tag.endswith("KeyMarker") else text  # tokens and version ids come as they are
+def _plain(root: ET.Element, element: ET.Element, tag: str) -> str:
+    """The text of a child, keys decoded where the listing says that they are encoded; tokens and ids never are."""
+    text = _text(element, tag)
+    return unquote_plus(text) if tag.endswith(("Key", "KeyMarker")) and _text(root, "EncodingType") == "url" else text
 
 
 def _entries(root: ET.Element) -> Iterator[ObjectInfo]:
     for element in root:
         if (tag := _local(element)) in ("Contents", "Version", "DeleteMarker"):
             yield ObjectInfo(
-                key=unquote_plus(_text(element, "Key")),
+                key=_plain(root, element, "Key"),
                 etag=_text(element, "ETag").strip('"'),
                 size=int(_text(element, "Size") or 0),
                 modified=datetime.fromisoformat(_text(element, "LastModified")).timestamp(),

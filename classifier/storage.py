@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import re
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from classifier import s3_http
@@ -65,7 +66,10 @@ class S3:
         """Every version and delete marker right under `prefix`, newest first for each key."""
         query = {"versions": "", "prefix": prefix, "encoding-type": "url", "delimiter": "/"}
         markers = {"key-marker": "NextKeyMarker", "version-id-marker": "NextVersionIdMarker"}
-        return self._pages(bucket, query, markers, deadline)
+        listing = self._pages(bucket, query, markers, deadline)
+        # S3 lists them so, moto delete markers last. Stable: within a second S3's own order counts.
+        newest_first = sorted(listing.objects, key=lambda info: (info.key, -info.modified))
+        return replace(listing, objects=tuple(newest_first))
 
     def get(
         self,

@@ -1,0 +1,115 @@
+"""An S3 on the loopback that answers each request as its script says, over connections that it keeps alive."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Self
+
+from classifier.s3_http import Endpoint
+from classifier.sigv4 import Credentials
+from classifier.storage import S3
+from tests.origin import Peer, reply
+
+if TYPE_CHECKING:
+    from tests.origin import Behaviour
+
+
+def error(status: str, code: str, *headers: str, message: str = "") -> Behaviour:
+    """S3's error reply."""
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
+    return reply(body, "Content-Type: application/xml", *headers, status=status)
+
+
+def closing(behaviour: Behaviour | None = None) -> Behaviour:
+    """The behaviour, if any, then the end of the connection."""
+
+    def behave(peer: Peer) -> None:
+        if behaviour is not None:
+            behaviour(peer)
+        raise ConnectionAbortedError
+
+    return behave
+
+
+def closing_after(seconds: float, behaviour: Behaviour) -> Behaviour:
+    """The behaviour, and a little later, between two requests, the end of the connection."""
+
+    def behave(peer: Peer) -> None:
+        behaviour(peer)
+        peer.pause(seconds)
+        raise ConnectionAbortedError
+
+    return behave
+
+
+class ScriptedS3:
+    """One behaviour a request, the last for all that follow. `requests` are heads as they came."""
+
+    def __init__(self, *script: Behaviour) -> None:
+        self._script = list(script)
+        self.requests: list[str] = []
+        self.connections = 0
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=16)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    @property
+    def client(self) -> S3:
+        """A fresh client of it, without kept connections."""
+        return S3(Endpoint("eu-central-1", self.url), lambda: Credentials("AKID", "secret", "token"))
+
+    def __enter__(self) -> Self:
+        self._start(threading.Thread(target=self._accept, daemon=True))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(5)
+
+    def _start(self, thread: threading.Thread) -> None:
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self.connections += 1
+                self._start(threading.Thread(target=self._serve, args=(client,), daemon=True))
+
+    def _serve(self, client: socket.socket) -> None:
+        client.settimeout(0.1)
+        with suppress(OSError), client:
+            while self._read(client):
+                with self._lock:
+                    behave = self._script.pop(0) if len(self._script) > 1 else self._script[0]
+                behave(Peer(client, self._stopping))
+
+    def _read(self, client: socket.socket) -> bool:
+        request = b""
+        while b"\r\n\r\n" not in request:
+            try:
+                data = client.recv(65_536)
+            except TimeoutError:
+                if self._stopping.is_set():
+                    return False
+                continue
+            if not data:
+                return False
+            request += data
+        self.requests.append(request.partition(b"\r\n\r\n")[0].decode())
+        return True
+
+
+def soon(seconds: float = 3.0) -> float:
+    """A deadline on time.monotonic's clock."""
+    return time.monotonic() + seconds
