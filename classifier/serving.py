@@ -44,8 +44,15 @@ class Serving:
         return raw
 
     def predictions(self, raw: NDArray[np.float32], top: int | None = None) -> list[dict[str, Any]]:
-        """The best labels with their scores, best first, at most `top` or else the model's own number."""
+        """The best labels with their scores, best first, at most `top` or else the model's own number.
+
+        ModelError if a score is no finite number, which JSON could not carry.
+        """
+        import numpy as np
+
         scores = self.scores(raw)
+        if not np.isfinite(scores).all():
+            raise ModelError("the model's scores are not finite")
         best = (-scores).argsort(kind="stable")[: top or self.top_k]
         return [{"label": self.labels[index], "score": round(float(scores[index]), 7)} for index in best]
 
