@@ -10,7 +10,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from classifier import errors
+from classifier import errors, function_memory
 from classifier.errors import ImageComplexityError, ImageError, ImageTimeoutError
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from classifier.preprocessing import Preprocessing
 
 MEMORY_BYTES = 768_000_000
-"""Address space of the process; the interpreter and Pillow take about a fifth of it."""
+"""Address space of the process. The largest picture of the default formats takes 490 MB, interpreter included."""
+CLOCK_FACTOR = 2
+"""The time limit counts CPU time; by the clock decoding may take this many times as long, when others keep the CPU."""
 _START = "import sys,json;sys.path[:]=json.loads(sys.argv[1]);from classifier.decode_process import main;main()"
 _TOLD = {"ImageError", "ImageFormatError", "ImageDimensionsError", "ImageComplexityError"}
 
@@ -27,25 +29,28 @@ _TOLD = {"ImageError", "ImageFormatError", "ImageDimensionsError", "ImageComplex
 def decode_apart(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> DecodedImage:
     """Decode in a new process and return what `images.render` returned there, or raise the error that it raised.
 
-    Starting the process takes about 0.2 s. Raises ImageTimeoutError when it is not done in time.
+    Starting the process takes about 0.2 s. Raises ImageTimeoutError after `decode_timeout_s` of CPU time.
     """
+    import signal
     import subprocess  # here, because the new process imports this module too and needs no subprocess
 
     from classifier.images import DecodedImage
 
     command = [sys.executable, "-I", "-S", "-c", _START, json.dumps(sys.path)]
     try:
-        # An empty environment: whatever a decoder could be made to do, it finds no credentials there.
+        # Next to no environment: whatever a decoder could be made to do, it finds no credentials there.
         done = subprocess.run(  # noqa: S603  (our own interpreter and text)
             command,
             input=_request(picture, spec, limits),
             capture_output=True,
-            timeout=limits.decode_timeout_s,
+            timeout=limits.decode_timeout_s * CLOCK_FACTOR,
             env=_environment(),
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise ImageTimeoutError(f"{picture} was not decoded in {limits.decode_timeout_s} s") from error
+        raise ImageTimeoutError(f"{picture} was not decoded in {error.timeout} s") from error
+    if done.returncode == -signal.SIGXCPU:
+        raise ImageTimeoutError(f"{picture} was not decoded in {limits.decode_timeout_s} s of CPU time")
     if done.returncode != 0:
         raise ImageError(f"{picture}: the decoder ended with {done.returncode}: {done.stderr[-500:]!r}")
     head, _, pixels = done.stdout.partition(b"\n")
@@ -58,12 +63,15 @@ def decode_apart(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> 
 def _environment() -> dict[str, str]:
     import os
 
-    return {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+    kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH",) if name in os.environ}
+    return {**kept, "MALLOC_ARENA_MAX": "1"}  # a decoder's threads would each reserve 64 MB of address space
 
 
 def _request(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> bytes:
     described = {name: value for name, value in asdict(picture).items() if name != "data"}
-    head = {"picture": described, "spec": spec.to_json(), "limits": asdict(limits)}
+    left = function_memory.left(limits.function_memory_bytes)
+    memory = MEMORY_BYTES if left is None else min(MEMORY_BYTES, left)
+    head = {"picture": described, "spec": spec.to_json(), "limits": asdict(limits), "memory": memory}
     return json.dumps(head).encode() + b"\n" + picture.data
 
 
@@ -71,20 +79,18 @@ def main() -> None:
     """Read one request from standard input, decode, write one reply to standard output."""
     head, _, data = sys.stdin.buffer.read().partition(b"\n")
     request = json.loads(head)
-    _limit(request["limits"]["decode_timeout_s"])
+    _limit(request["limits"]["decode_timeout_s"], request["memory"])
     sys.stdout.buffer.write(_reply(request, data))
 
 
-def _limit(seconds: float) -> None:
+def _limit(seconds: float, memory: int) -> None:
     import resource
 
-    for kind, value in (
-        (resource.RLIMIT_AS, MEMORY_BYTES),
-        (resource.RLIMIT_CPU, int(seconds) + 1),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(kind, (value, value))
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    whole = max(1, int(seconds))
+    resource.setrlimit(resource.RLIMIT_CPU, (whole, whole + 1))
 
 
 def _reply(request: dict[str, Any], data: bytes) -> bytes:

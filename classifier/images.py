@@ -11,8 +11,9 @@ import struct
 import zlib
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
+from classifier import function_memory
 from classifier.errors import ImageDimensionsError, ImageError
 from classifier.image_headers import ImageLimits, Picture, inspect, sniff
 
@@ -43,7 +44,6 @@ _IN_PROCESS_S = 1.0
 _IN_PROCESS_BYTES = 300_000_000
 _FULL_DECODE_PIXELS = 25_000_000
 """JPEGs above this are decoded at a half, a quarter or an eighth of their size (libjpeg's own scaling)."""
-_MEMORY_RESERVE = 64 << 20
 _DECODER_ERRORS = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, EOFError, ArithmeticError),
     *(RuntimeError, AssertionError, MemoryError, struct.error, zlib.error),
@@ -68,8 +68,9 @@ def decode(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> Decode
     ImageTimeoutError when it takes longer than `limits.decode_timeout_s`.
     """
     seconds, memory = _estimate(picture)
-    if memory > _IN_PROCESS_BYTES // 4:
-        _check_memory(memory, limits)
+    left = function_memory.left(limits.function_memory_bytes)
+    if left is not None and memory > left:
+        raise ImageDimensionsError(f"{picture} takes {memory} bytes to decode, {left} are left")
     if picture.slow or seconds > _IN_PROCESS_S or memory > _IN_PROCESS_BYTES:
         from classifier.decode_process import decode_apart
 
@@ -82,16 +83,6 @@ def _estimate(picture: Picture) -> tuple[float, int]:
     nanoseconds, size = _COSTS.get(picture.format, (0, 0))
     seconds = picture.pixels * (nanoseconds + (picture.scans - 1) * _SCAN_NS) / 1e9
     return seconds, picture.pixels // _large_scale(picture) ** 2 * size + picture.coefficient_bytes
-
-
-def _check_memory(needed: int, limits: ImageLimits) -> None:
-    """Refuse what does not fit into the function's memory any more: running out would end the whole sandbox."""
-    if not limits.function_memory_bytes:
-        return
-    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123  (pathlib is not loaded here yet)
-        used = int(file.read().split()[1]) * 4096
-    if needed > limits.function_memory_bytes - used - _MEMORY_RESERVE:
-        raise ImageDimensionsError(f"{needed} bytes to decode, {used} of {limits.function_memory_bytes} in use")
 
 
 def render(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> DecodedImage:
@@ -107,10 +98,8 @@ def render(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> Decode
 
 def _load(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> Image:
     """Open and decode with the one plugin; every error of Pillow's ends here."""
-    module, name = _PLUGINS[picture.format]
-    plugin: Any = getattr(import_module(f"PIL.{module}"), name)
     try:
-        image: Image = plugin(io.BytesIO(picture.data))
+        image = _open(picture, io.BytesIO(picture.data))
         if not picture.width:
             limits.check_size(picture.format, image.width, image.height)
         elif picture.format == "JPEG":
@@ -122,6 +111,13 @@ def _load(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> Image:
             ImageOps.exif_transpose(image, in_place=True)
     except _DECODER_ERRORS as error:
         raise ImageError(f"{picture.format} decoder: {type(error).__name__}: {error}") from error
+    return image  # type: ignore[no-any-return]
+
+
+def _open(picture: Picture, file: IO[bytes]) -> Any:  # noqa: ANN401  (Pillow's plugin class)
+    module, name = _PLUGINS[picture.format]
+    image = getattr(import_module(f"PIL.{module}"), name)(file)
+    image.decodermaxblock = len(picture.data)  # in pieces, a decoder that waits for more gets all of them again
     return image
 
 

@@ -165,13 +165,22 @@ def test_scans_are_limited_by_pixels_too() -> None:
         inspect(pictures.many_scans(pictures.photo(), 21), limits)
 
 
+@pytest.mark.parametrize(("place", "value"), [(1, 0xC3), (1, 0xC7), (4, 12), (9, 2)])
+def test_jpeg_of_a_kind_that_is_not_decoded_is_refused(place: int, value: int) -> None:
+    """Lossless, hierarchical, 12 bits, two components."""
+    data = bytearray(PLAIN["JPEG"])
+    data[data.index(b"\xff\xc0") + place] = value
+    with pytest.raises(ImageFormatError):
+        inspect(bytes(data), LIMITS)
+
+
 FLOODS = {
     "JPEG comments": pictures.with_jpeg_segments(PLAIN["JPEG"], *[pictures.jpeg_segment(0xFE, b"")] * 1001),
     "JPEG profiles": pictures.with_jpeg_segments(PLAIN["JPEG"], *[pictures.jpeg_segment(0xE2, bytes(65_000))] * 62),
-    "JPEG tables": pictures.with_jpeg_segments(PLAIN["JPEG"], *[pictures.jpeg_segment(0xDB, b"")] * 25_001),
+    "JPEG tables": pictures.with_jpeg_segments(PLAIN["JPEG"], *[pictures.jpeg_segment(0xDB, b"")] * 50_001),
     "PNG texts": pictures.with_png_chunks(PLAIN["PNG"], *[pictures.png_chunk(b"tEXt", b"a\0b")] * 1001),
     "PNG profile": pictures.with_png_chunks(PLAIN["PNG"], pictures.png_chunk(b"iCCP", bytes(4_000_001))),
-    "PNG data in crumbs": pictures.with_png_chunks(PLAIN["PNG"], *[pictures.png_chunk(b"IDAT", b"")] * 25_001),
+    "PNG data in crumbs": pictures.with_png_chunks(PLAIN["PNG"], *[pictures.png_chunk(b"IDAT", b"")] * 50_001),
     "GIF comment": PLAIN["GIF"][: 13 + 768] + b"\x21\xfe" + (b"\xff" + bytes(255)) * 16_000 + b"\0",
     "GIF extensions": PLAIN["GIF"][: 13 + 768] + b"\x21\xfe\0" * 1001,
     "GIF data in crumbs": PLAIN["GIF"][:-2] + b"\x01\0" * 50_000 + b"\0;",

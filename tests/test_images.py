@@ -69,7 +69,8 @@ OPAQUE: dict[str, bytes] = {
     "PNG of one bit": encoded("PNG", "1"),
     "PNG with a palette": encoded("PNG", "P"),
     "PNG with a palette of 4 bits": encoded("PNG", "P", bits=4),
-    "interlaced data, opaque alpha": encoded("PNG", "RGBA"),
+    "PNG with opaque alpha": encoded("PNG", "RGBA"),
+    "interlaced PNG": pictures.interlaced_png(pictures.photo()),
     "16-bit colour PNG": pictures.png_16(np.arange(47 * 61 * 3).reshape(47, 61, 3) * 7),
     "animated PNG": encoded("PNG", save_all=True, append_images=[pictures.photo(mode="L").convert("RGB")]),
     "GIF": encoded("GIF"),
@@ -190,6 +191,33 @@ def test_picture_without_its_last_byte_is_refused(name: str) -> None:
         decode(OPAQUE[name][:-1])
 
 
+@pytest.mark.parametrize("name", ["JPEG", "PNG"])
+def test_flood_that_pillow_reads_slowly_is_cut_away(name: str) -> None:
+    """Ten megabytes of fill bytes between JPEG segments cost Pillow half a minute."""
+    noise = b"\xff" * 9_000_000 if name == "JPEG" else pictures.png_chunk(b"prVt", bytes(3_900_000))
+    data = (pictures.with_jpeg_segments if name == "JPEG" else pictures.with_png_chunks)(OPAQUE[name], noise)
+    picture = images.inspect(data, LIMITS)
+    assert len(picture.data) <= len(OPAQUE[name])
+    assert same(full_size(data), full_size(OPAQUE[name]))
+
+
+def test_long_run_inside_the_picture_data_is_read_once() -> None:
+    """Fed in pieces, libjpeg would get all of it again with each piece: seconds."""
+    data = OPAQUE["JPEG"][:-2] + b"\xff" * 9_000_000 + b"\0\xff\xd9"
+    reads: list[int] = []
+
+    class Counting(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            reads.append(len(got := super().read(size)))
+            return got
+
+    picture = images.inspect(data, LIMITS)
+    plugin = images._open(picture, Counting(picture.data))
+    plugin.load()
+    assert sum(reads) < 2 * len(data)
+    assert sum(1 for size in reads if size > 60_000) == 1
+
+
 def flipped(data: bytes, seed: int) -> bytes:
     chance = random.Random(seed)
     damaged = bytearray(data)
@@ -258,6 +286,14 @@ def test_decoding_that_takes_too_long_is_stopped() -> None:
         decode(OPAQUE["TIFF"], replace(LIMITS, decode_timeout_s=0.01))
 
 
+def test_decoder_that_keeps_the_cpu_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    spin = "import classifier.images as i,itertools;i.render=lambda *_:all(itertools.repeat(1));main()"
+    monkeypatch.setattr(decode_process, "_START", decode_process._START.replace("main()", spin))
+    monkeypatch.setattr(decode_process, "CLOCK_FACTOR", 100)
+    with pytest.raises(ImageTimeoutError, match="CPU"):
+        decode(OPAQUE["TIFF"], replace(LIMITS, decode_timeout_s=1))
+
+
 def test_decoder_that_needs_too_much_memory_costs_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
     swell = "import classifier.images as i;i.render=lambda *_:bytes(1<<30);main()"
     monkeypatch.setattr(decode_process, "_START", decode_process._START.replace("main()", swell))
@@ -299,7 +335,7 @@ def test_what_may_cost_much_is_decoded_apart(why: str, monkeypatch: pytest.Monke
 def test_picture_that_does_not_fit_into_the_function_is_refused() -> None:
     data = pictures.encoded(Image.new("P", (3000, 3000)), "PNG")
     assert decode(data, replace(LIMITS, function_memory_bytes=8 << 30)).width == 3000
-    with pytest.raises(ImageDimensionsError, match="in use"):
+    with pytest.raises(ImageDimensionsError, match="are left"):
         decode(data, replace(LIMITS, function_memory_bytes=128 << 20))
 
 

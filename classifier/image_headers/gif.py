@@ -41,10 +41,7 @@ def _blocks_end(data: bytes, place: int, tally: Tally, *, metadata: bool) -> int
     start = place
     while size := data[place]:
         place += size + 1
-        if not metadata:
-            tally.block()
-        elif place - start > tally.limits.max_metadata_bytes:
-            break
+        tally.block()
     if metadata:
         tally.metadata(place - start)
     return place + 1

@@ -12,19 +12,21 @@ from classifier.image_headers.picture import ImageLimits, Picture, Tally
 _SOI, _EOI, _SOS, _COM, _APP0, _APP1, _APP14 = 0xD8, 0xD9, 0xDA, 0xFE, 0xE0, 0xE1, 0xEE
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _DECODED_FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
-_BARE = {0x01, *range(0xD0, 0xD8)}
+_BARE = {0x01, _SOI}
+"""Markers without a length; the restart markers among them are never met, `_next_marker` skips them."""
 _next_marker = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]").search
 
 
 def read(data: bytes, limits: ImageLimits) -> Picture:
     """Check a JPEG up to its end-of-image marker; what follows (an MPO's second picture, a video) is not looked at."""
     walk = _Walk(data, limits)
-    end = walk.run()
+    walk.run()
     if not walk.scans:
         raise ImageError("a JPEG without a scan")
-    kept = b"\xff\xd8" + b"".join(data[a:b] for a, b in walk.kept) + b"\xff\xd9" if walk.dropped else data[:end]
+    # Fill bytes between segments go too: Pillow reads them one by one.
+    kept = b"".join([b"\xff\xd8", *(data[start:end] for start, end in walk.kept), b"\xff\xd9"])
     coefficients = walk.coefficient_bytes if walk.scans > 1 else 0
-    return Picture("JPEG", walk.width, walk.height, kept, walk.orientation, walk.scans, coefficients)
+    return Picture("JPEG", walk.width, walk.height, kept, walk.orientation or 1, walk.scans, coefficients)
 
 
 class _Walk:
@@ -33,12 +35,11 @@ class _Walk:
     def __init__(self, data: bytes, limits: ImageLimits) -> None:
         self.data, self.limits, self.tally = data, limits, Tally(limits)
         self.width = self.height = self.scans = self.coefficient_bytes = 0
-        self.orientation = 1
+        self.orientation = 0
         self.kept: list[tuple[int, int]] = []
-        self.dropped = False
 
-    def run(self) -> int:
-        """Walk to the end-of-image marker and return the offset behind it."""
+    def run(self) -> None:
+        """Walk to the end-of-image marker."""
         place = 2
         while True:
             found = _next_marker(self.data, place)
@@ -46,11 +47,12 @@ class _Walk:
                 raise ImageError("the JPEG ends without an end-of-image marker")
             place, marker = found.start(), self.data[found.start() + 1]
             if marker == _EOI:
-                return place + 2
+                return
             place = self._segment(marker, place)
 
     def _segment(self, marker: int, place: int) -> int:
-        if marker in _BARE or marker == _SOI:
+        if marker in _BARE:
+            self.tally.block()
             return place + 2
         length = int.from_bytes(self.data[place + 2 : place + 4])
         end = place + 2 + length
@@ -70,12 +72,10 @@ class _Walk:
     def _metadata(self, marker: int, place: int, end: int) -> None:
         self.tally.metadata(end - place)
         body = self.data[place + 4 : place + 10]
-        if marker == _APP1 and body == b"Exif\0\0" and self.orientation == 1:
+        if marker == _APP1 and body == b"Exif\0\0" and not self.orientation:
             self.orientation = exif.orientation(self.data[place + 10 : end])
         if (marker == _APP0 and body.startswith(b"JFIF\0")) or (marker == _APP14 and body.startswith(b"Adobe")):
             self.kept.append((place, end))  # these two decide how components become colours
-        else:
-            self.dropped = True
 
     def _frame(self, marker: int, body: int) -> None:
         precision, height, width, components = struct.unpack_from(">BHHB", self.data, body)

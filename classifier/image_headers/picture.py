@@ -31,7 +31,7 @@ class ImageLimits:
     max_side: int = 65_535
     max_scans: int = 100
     max_scan_pixels: int = 1_000_000_000
-    max_blocks: int = 25_000
+    max_blocks: int = 50_000
     max_metadata_blocks: int = 1_000
     max_metadata_bytes: int = 4_000_000
     decode_timeout_s: float = 5.0
