@@ -60,14 +60,19 @@ class App:
         kind = events.kind_of(event)
         cold, self._answered_before = not self._answered_before, True
         log: dict[str, object] = {"request_id": context.aws_request_id, "cold_start": cold}
+        request, failure = None, None
         try:
             request = events.read(kind, event)
             log["route"] = f"{request.method[:20]} {request.path.partition('?')[0][:100]}"
             response = self._answer(request, context, began, log, cold=cold)
-        except ClassifierError as error:
-            response = _failed(error, context.aws_request_id, log)
+        except Exception as error:  # noqa: BLE001 - the last resort: a caller never sees our stack
+            failure = error if isinstance(error, ClassifierError) else _unexpected(error)
+            log["code"] = failure.code
+            response = error_response(failure, context.aws_request_id)
+        if request is not None and request.method == "HEAD":
+            response = replace(response, body="")
         log |= {"status": response.status, "ms": round((time.monotonic() - began) * 1000, 1)}
-        logs.emit("info", "request", fields=log)
+        logs.emit(_level(failure), "request", error=failure, fields=log)
         return kind.render(self._routes.with_cors(response))
 
     def _answer(
@@ -75,12 +80,7 @@ class App:
     ) -> Response:
         waited = cold and began - self._ready < STRAIGHT_ON_S
         deadline = self._reply_by(context, self._started if waited else began, direct=request.direct)
-        exchange = Exchange(request, context.aws_request_id, deadline, cold, log)
-        try:
-            response = self._routes.answer(exchange)
-        except Exception as error:  # noqa: BLE001 - the last resort: a caller never sees our stack
-            response = _failed(error, context.aws_request_id, log)
-        return replace(response, body="") if request.method == "HEAD" else response
+        return self._routes.answer(Exchange(request, context.aws_request_id, deadline, cold, log))
 
     def _reply_by(self, context: Context, since: float, *, direct: bool) -> float:
         """When the answer must be ready: the gateway's clock started when a cold function's start-up did."""
@@ -91,18 +91,19 @@ class App:
         phases = Phases()
         question = read_question(exchange.request, self._settings.max_image_bytes)
         exchange.log["source"] = question.source.kind
+        warm = self._loader.current is not None
         answered = self._classifier.classify(question, phases, exchange.deadline)
-        timings = self._timings(phases, exchange)
+        timings = self._timings(phases, warm=warm)
         exchange.log.update(model=answered["model"], timings_ms=timings)
         rest = {"cold_start": exchange.cold_start, "timings_ms": timings, "request_id": exchange.request_id}
         as_text = prefers_text(exchange.request.headers.get("accept", ""))
         return classification_response(answered | rest, as_text=as_text)
 
-    def _timings(self, phases: Phases, exchange: Exchange) -> dict[str, float]:
-        """A cold start's reply shows what loading consisted of; a warm one's does not mention it."""
+    def _timings(self, phases: Phases, *, warm: bool) -> dict[str, float]:
+        """The reply that waited for a model shows what loading consisted of; a warm one's does not mention it."""
         timings = phases.finish()
         current = self._loader.current
-        if not exchange.cold_start or current is None:
+        if warm or current is None:
             timings.pop("load", None)
             return timings
         return {phase: round(ms, 2) for phase, ms in current.timings_ms.items()} | timings
@@ -133,11 +134,13 @@ class App:
         return {"name": self._settings.model_name, "version": model.version, "engine": model.engine.name}
 
 
-def _failed(error: Exception, request_id: str, log: dict[str, object]) -> Response:
-    if not isinstance(error, ClassifierError):
-        unexpected = ClassifierError(f"{type(error).__name__}: {error}")  # repr may hold what the caller sent
-        unexpected.__cause__, error = error, unexpected
-    log["code"] = error.code
-    level = "error" if error.status >= 500 else "warning"
-    logs.emit(level, "request failed", error=error, fields={"request_id": request_id, "code": error.code})
-    return error_response(error, request_id)
+def _unexpected(error: Exception) -> ClassifierError:
+    found = ClassifierError(f"{type(error).__name__}: {error}")  # repr may hold what the caller sent
+    found.__cause__ = error
+    return found
+
+
+def _level(failure: ClassifierError | None) -> str:
+    if failure is None:
+        return "info"
+    return "error" if failure.status >= 500 else "warning"

@@ -1,0 +1,83 @@
+"""What a request that will be refused makes a fresh function import."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+HEAVY = ("numpy", "PIL", "tensorflow", "keras", "h5py", "boto3", "botocore", "ai_edge_litert")
+ASK = """
+import json, sys, time
+import handler
+
+class Context:
+    aws_request_id = "r"
+    def get_remaining_time_in_millis(self):
+        return 30000
+
+answers = [handler.classify(event, Context()) for event in json.load(sys.stdin)]
+codes = [json.loads(answer["body"]).get("error", {}).get("code") for answer in answers]
+print(json.dumps({"codes": codes, "heavy": [name for name in sys.argv[1:] if name in sys.modules]}))
+"""
+
+
+def _event(query: str = "", method: str = "GET", path: str = "/classify", **changes: Any) -> dict[str, Any]:
+    context = {"http": {"method": method, "path": path}, "stage": "$default"}
+    return {"version": "2.0", "rawPath": path, "rawQueryString": query, "requestContext": context, **changes}
+
+
+REFUSED = {
+    "health": (_event(path="/health"), None),
+    "unknown path": (_event(path="/nope"), "not_found"),
+    "unknown method": (_event(method="DELETE"), "method_not_allowed"),
+    "nothing": (_event(), "missing_input"),
+    "ambiguous": (_event("imagelink=http://a.example/&s3key=images/a"), "ambiguous_input"),
+    "scheme": (_event("imagelink=file:///etc/passwd"), "url_scheme_not_allowed"),
+    "password": (_event("imagelink=http://u:p@a.example/"), "url_credentials_not_allowed"),
+    "port": (_event("imagelink=http://a.example:22/"), "url_port_not_allowed"),
+    "private host": (_event("imagelink=http://169.254.169.254/latest"), "url_host_not_allowed"),
+    "private IPv6 host": (_event("imagelink=https://[::ffff:10.0.0.1]/"), "url_host_not_allowed"),
+    "key": (_event("s3key=models/dev/architecture.json"), "invalid_s3_key"),
+    "no picture": (_event(method="POST", body="hello, world"), "unsupported_image_format"),
+    "broken picture": (
+        _event(method="POST", body="iVBORw0KGgoAAAANSUhEUg==", isBase64Encoded=True),
+        "invalid_image",
+    ),
+    "broken JSON": (_event(method="POST", body="{", headers={"content-type": "application/json"}), "invalid_request"),
+    "broken form": (
+        _event(method="POST", body="x", headers={"content-type": "multipart/form-data; boundary=b"}),
+        "invalid_request",
+    ),
+}
+
+
+def test_a_request_that_is_refused_imports_nothing_heavy(tmp_path: Path) -> None:
+    environ = {
+        "PATH": os.environ["PATH"],
+        "MODEL_BUCKET": "models",
+        "IMAGE_BUCKET": "pictures",
+        "AWS_ACCESS_KEY_ID": "a",
+        "AWS_SECRET_ACCESS_KEY": "s",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "TMPDIR": str(tmp_path),
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", ASK, *HEAVY],
+        input=json.dumps([event for event, _ in REFUSED.values()]),
+        env=environ,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert dict(zip(REFUSED, said["codes"], strict=True)) == {name: code for name, (_, code) in REFUSED.items()}
+    assert said["heavy"] == []
