@@ -38,14 +38,17 @@ class CompileJob:
     quantize: Sequence[str] = ()
 
     def concerns(self, event: Mapping[str, Any]) -> bool:
-        """Whether an S3 event is about an object of the bundle; an event without records asks for a look anyway."""
-        records = event.get("Records")
-        return records is None or any(self._is_part(record) for record in records)
+        """Whether an S3 event is about an object of the bundle; an event about nothing asks for a look anyway.
 
-    def _is_part(self, record: Mapping[str, Any]) -> bool:
+        S3 sends notifications of its own, whose keys are form-encoded, or events by EventBridge, whose keys are not.
+        """
         from urllib.parse import unquote_plus
 
-        key = unquote_plus(record.get("s3", {}).get("object", {}).get("key", ""))
+        if "Records" in event:
+            return any(self._is_part(unquote_plus(record["s3"]["object"]["key"])) for record in event["Records"])
+        return "detail" not in event or self._is_part(event["detail"]["object"]["key"])
+
+    def _is_part(self, key: str) -> bool:
         name = key.removeprefix(self.store.prefix)
         return key.startswith(self.store.prefix) and (name in ROLES or name == PUBLISHED)
 
