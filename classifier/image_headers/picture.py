@@ -92,14 +92,12 @@ class Picture:
         return self.width * self.height
 
 
-@dataclass(slots=True)
 class Tally:
     """Counts the blocks of one file while it is walked, so that no flood of them is walked to its end."""
 
-    limits: ImageLimits
-    blocks: int = 0
-    metadata_blocks: int = 0
-    metadata_bytes: int = 0
+    def __init__(self, limits: ImageLimits) -> None:
+        self.limits = limits
+        self.blocks = self.metadata_blocks = self.metadata_bytes = 0
 
     def block(self) -> None:
         """Count a block of picture data; ImageComplexityError when there are too many."""
