@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Self
 
+from local.asynchronous import EventQueue
 from local.fronts import HttpApi
 from local.gateway import open_gateway, open_lambda_api
 from local.janitor import Janitor
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from local.fronts import Front
     from local.function import Function
     from local.report import Report
+    from local.s3_changes import S3Change
     from local.sandbox import Sandbox
     from local.web import Server
 
@@ -42,8 +44,10 @@ class Config:
     code: Code = field(default_factory=Code)
     front: Front = field(default_factory=HttpApi)
     port: int = 0
+    s3_port: int = 0
     concurrency: int = 10
     freeze: bool = True
+    retry_s: tuple[float, ...] = (60.0, 120.0)
     log: Callable[[str], None] | None = None
 
 
@@ -52,12 +56,14 @@ class LocalLambda:
 
     def __init__(self, config: Config, s3: LocalS3 | None = None) -> None:
         self._config = config
-        self._owns_s3, self.s3 = s3 is None, s3 or LocalS3()
+        self._owns_s3 = s3 is None  # one that is given is started and stopped by whoever gives it
+        self.s3 = s3 or LocalS3(config.s3_port)
         self.reports: list[Report] = []
         self.log: list[str] = []
         self._lock = Lock()
         self._servers: list[Server] = []
         self._pools: dict[str, Pool] = {}
+        self._queues: dict[str, EventQueue] = {}
         self._janitor: Janitor | None = None
 
     def __enter__(self) -> Self:
@@ -80,13 +86,21 @@ class LocalLambda:
         if self._owns_s3:
             self.s3.start()
         for function in config.functions:
-            self._pools[function.name] = Pool(self._connect(function), self._host(janitor), config.concurrency)
+            limit = min(config.concurrency, function.concurrency or config.concurrency)
+            pool = Pool(self._connect(function), self._host(janitor), limit)
+            self._pools[function.name] = pool
+            self._queues[function.name] = EventQueue(pool, limit, config.retry_s, self._write)
+        self.s3.listeners.append(self._deliver)
         self._front = self.open(config.front, port=config.port)
-        self._lambda_api = open_lambda_api(self._pools)
+        self._lambda_api = open_lambda_api(self._pools, self._queues)
         self._servers.append(self._lambda_api)
 
     def stop(self) -> None:
         """Stop everything; nothing is left behind."""
+        if self._deliver in self.s3.listeners:
+            self.s3.listeners.remove(self._deliver)
+        for queue in self._queues.values():
+            queue.close()
         for server in self._servers:
             server.stop()
         for pool in self._pools.values():
@@ -95,7 +109,7 @@ class LocalLambda:
             self.s3.stop()
         if self._janitor is not None:
             self._janitor.close()
-        self._servers, self._pools, self._janitor = [], {}, None
+        self._servers, self._pools, self._queues, self._janitor = [], {}, {}, None
 
     @property
     def url(self) -> str:
@@ -140,6 +154,11 @@ class LocalLambda:
     def stop_sandbox(self, sandbox: Sandbox) -> None:
         """Stop one sandbox."""
         self._pools[sandbox.function.name].stop(sandbox)
+
+    def _deliver(self, change: S3Change) -> None:
+        for function in self._config.functions:
+            if any(change.matches(trigger) for trigger in function.triggers):
+                self._queues[function.name].put(change.event())
 
     def _pool(self, function: str | None) -> Pool:
         return self._pools[function or self._config.functions[0].name]

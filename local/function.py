@@ -24,13 +24,14 @@ class S3Trigger:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Function:
-    """One Lambda function. `timeout_s` counts from the event to the reply, as Lambda's does."""
+    """One Lambda function. `timeout_s` counts from the event to the reply; `concurrency` is the reserved one."""
 
     name: str
     handler: str
     memory_mb: int = 1024
     timeout_s: float = 6.0
     tmp_mb: int = 512
+    concurrency: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     triggers: tuple[S3Trigger, ...] = ()
 

@@ -15,6 +15,7 @@ from local.web import BodyTooLargeError, RequestHandler, Server
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from local.asynchronous import EventQueue
     from local.fronts import Front
     from local.sandbox import Outcome
 
@@ -36,7 +37,7 @@ def open_gateway(front: Front, function: Invoker, port: int = 0, *, threads: int
         pass
 
     Handler.front, Handler.function, Handler.workers = front, function, workers
-    server = Server(Handler, port)
+    server = Server(Handler, port, workers)
     server.start()
     return server
 
@@ -82,14 +83,13 @@ class _GatewayHandler(RequestHandler):
         return read_reply(self.front, outcome)
 
 
-def open_lambda_api(functions: Mapping[str, Invoker], port: int = 0) -> Server:
+def open_lambda_api(functions: Mapping[str, Invoker], queues: Mapping[str, EventQueue], port: int = 0) -> Server:
     """Serve Lambda's Invoke call for boto3's client and others: RequestResponse and Event."""
 
     class Handler(_LambdaHandler):
         pass
 
-    Handler.functions = functions
-    Handler.workers = ThreadPoolExecutor(16, thread_name_prefix="invoke")
+    Handler.functions, Handler.queues = functions, queues
     server = Server(Handler, port)
     server.start()
     return server
@@ -97,7 +97,7 @@ def open_lambda_api(functions: Mapping[str, Invoker], port: int = 0) -> Server:
 
 class _LambdaHandler(RequestHandler):
     functions: Mapping[str, Invoker]
-    workers: ThreadPoolExecutor
+    queues: Mapping[str, EventQueue]
 
     def do_POST(self) -> None:
         body = self.read_body(64 << 20)
@@ -112,12 +112,12 @@ class _LambdaHandler(RequestHandler):
             json.loads(body or b"{}")
         except ValueError:
             return self._error(400, "InvalidRequestContentException", "Could not parse request body into json.")
+        if self.headers.get("X-Amz-Invocation-Type") == "Event":
+            self.queues[name].put(json.loads(body or b"{}"))
+            return self.send(202, [], b"")
         return self._invoke(self.functions[name], body or b"{}")
 
     def _invoke(self, function: Invoker, event: bytes) -> None:
-        if self.headers.get("X-Amz-Invocation-Type") == "Event":
-            self.workers.submit(function.invoke, event)
-            return self.send(202, [], b"")
         try:
             outcome = function.invoke(event)
         except ThrottledError:

@@ -7,12 +7,13 @@ them, and names of buckets must differ.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from local.function import REGION
 from local.launch import credentials
+from local.s3_changes import S3Change, changes_of
 from local.web import LOOPBACK
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from werkzeug.serving import BaseWSGIServer
 
+_SIGNED = {"Authorization": f"AWS4-HMAC-SHA256 Credential=testing/20260101/{REGION}/s3/aws4_request"}
 _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 
 
@@ -35,13 +37,17 @@ class S3Request:
 
 
 class LocalS3:
-    """A server. `requests` is what it was asked; while `failing` answers true for a request, that one gets 503."""
+    """A server. `requests` is what it was asked; while `failing` answers true for a request, that one gets 503.
+
+    Each of `listeners` is told what was created and removed, after it happened and before the caller hears of it.
+    """
 
     def __init__(self, port: int = 0) -> None:
         self._port = port
         self._server: BaseWSGIServer | None = None
         self.requests: list[S3Request] = []
         self.failing: Callable[[S3Request], bool] | None = None
+        self.listeners: list[Callable[[S3Change], None]] = []
 
     @property
     def endpoint(self) -> str:
@@ -96,6 +102,29 @@ class LocalS3:
                 headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(_SLOW_DOWN)))]
                 start_response("503 Slow Down", headers)
                 return [_SLOW_DOWN]
-            return app(environ, start_response)
+            return self._tell(app, request, environ, start_response) if self.listeners else app(environ, start_response)
 
         return watched
+
+    def _tell(
+        self, app: WSGIApplication, request: S3Request, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        from werkzeug.test import Client, run_wsgi_app
+
+        sent = {
+            name[5:].replace("_", "-").lower(): str(value) for name, value in environ.items() if name[:5] == "HTTP_"
+        }
+        parts, status, headers = run_wsgi_app(app, environ, buffered=True)
+        body = b"".join(parts)
+        got = {name.lower(): value for name, value in headers}
+        changes = changes_of(request.method, request.path, request.query, sent, got, body) if status[0] == "2" else []
+        for change in changes:
+            if change.name.startswith("ObjectCreated"):
+                # Asked of moto itself, so that it is not among `requests`.
+                head = Client(app).head(request.path, base_url=self.endpoint, headers=_SIGNED).headers
+                size, etag = int(head["Content-Length"]), head["ETag"].strip('"')
+                change = replace(change, size=size, etag=etag, version_id=head.get("x-amz-version-id", ""))
+            for listener in self.listeners:
+                listener(change)
+        start_response(status, list(headers))
+        return [body]

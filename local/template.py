@@ -36,7 +36,10 @@ class Template:
 
 def read_template(stage: str = "dev", *, suffix: str = "", project: Path = PROJECT) -> Template:
     """Return the functions of a stage; `suffix` is appended to names of buckets, as CloudFormation does."""
-    printed = _printed(stage, project)
+    return _functions(_printed(stage, project), stage, suffix)
+
+
+def _functions(printed: dict[str, Any], stage: str, suffix: str) -> Template:
     resources = printed.get("resources", {}).get("Resources", {})
     stack = f"{printed['service']}-{stage}"
     buckets = {
@@ -45,7 +48,10 @@ def read_template(stage: str = "dev", *, suffix: str = "", project: Path = PROJE
         if resource.get("Type") == "AWS::S3::Bucket"
     }
     resolver = Resolver(buckets)
-    functions = [_function(one, printed["provider"], resolver) for one in printed["functions"].values()]
+    functions = [
+        _function(one, printed["provider"], resolver, _notified(logical, resources, resolver))
+        for logical, one in printed["functions"].items()
+    ]
     with_http = _http_names(printed)
     return Template(tuple(sorted(functions, key=lambda one: one.name not in with_http)), buckets)
 
@@ -58,7 +64,7 @@ def _http_names(printed: dict[str, Any]) -> set[str]:
     }
 
 
-def _function(one: dict[str, Any], provider: dict[str, Any], resolver: Resolver) -> Function:
+def _function(one: dict[str, Any], provider: dict[str, Any], resolver: Resolver, notified: list[S3Trigger]) -> Function:
     variables = {**provider.get("environment", {}), **one.get("environment", {})}
     return Function(
         name=one["name"],
@@ -66,13 +72,24 @@ def _function(one: dict[str, Any], provider: dict[str, Any], resolver: Resolver)
         memory_mb=int(one.get("memorySize") or provider.get("memorySize") or 1024),
         timeout_s=float(one.get("timeout") or provider.get("timeout") or 6),
         tmp_mb=int(one.get("ephemeralStorageSize") or provider.get("ephemeralStorageSize") or 512),
+        concurrency=int(one["reservedConcurrency"]) if "reservedConcurrency" in one else None,
         environment={name: resolver.text(value) for name, value in variables.items()},
-        triggers=tuple(
-            _trigger(event["s3"], resolver)
-            for event in one.get("events", [])
-            if isinstance(event.get("s3"), dict | str)
-        ),
+        triggers=(*(_trigger(event["s3"], resolver) for event in one.get("events", []) if "s3" in event), *notified),
     )
+
+
+def _notified(function: str, resources: dict[str, Any], resolver: Resolver) -> list[S3Trigger]:
+    """Return the triggers that buckets name in their own NotificationConfiguration."""
+    logical = function[:1].upper() + function[1:].replace("-", "Dash").replace("_", "Underscore") + "LambdaFunction"
+    found = []
+    for bucket in resolver.buckets:
+        notification = resources[bucket].get("Properties", {}).get("NotificationConfiguration", {})
+        for one in notification.get("LambdaConfigurations", []):
+            if one["Function"] in ({"Fn::GetAtt": [logical, "Arn"]}, {"Fn::GetAtt": f"{logical}.Arn"}):
+                rules = one.get("Filter", {}).get("S3Key", {}).get("Rules", [])
+                named = {rule["Name"].lower(): resolver.text(rule["Value"]) for rule in rules}
+                found.append(S3Trigger(bucket=resolver.buckets[bucket], event=one["Event"], **named))
+    return found
 
 
 def _trigger(event: dict[str, Any] | str, resolver: Resolver) -> S3Trigger:
@@ -111,7 +128,7 @@ class Resolver:
         if kind == "Fn::Join":
             return str(argument[0]).join(self.text(part) for part in argument[1])
         if kind == "Fn::Sub" and isinstance(argument, str):
-            return re.sub(r"\$\{([^!}]+)\}", lambda match: self._named(match[1]), argument)
+            return re.sub(r"\$\{([^!}][^}]*)\}", lambda match: self._named(match[1]), argument)
         raise TemplateError(f"serverless.yml: {kind} has no meaning in the local Lambda")
 
     def _named(self, name: str) -> str:

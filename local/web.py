@@ -5,6 +5,10 @@ from __future__ import annotations
 import socket
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 LOOPBACK = "127.0.0.1"
 
@@ -73,8 +77,9 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, handler: type[RequestHandler], port: int = 0) -> None:
+    def __init__(self, handler: type[RequestHandler], port: int = 0, workers: Executor | None = None) -> None:
         self._open: set[socket.socket] = set()
+        self._workers = workers
         super().__init__((LOOPBACK, port), handler)
         self._thread = Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
 
@@ -88,7 +93,9 @@ class Server(ThreadingHTTPServer):
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop serving and cut what is open."""
+        """Stop serving, cut what is open, let the workers go."""
+        if self._workers is not None:
+            self._workers.shutdown(wait=False, cancel_futures=True)
         self.shutdown()
         self.server_close()
         for connection in tuple(self._open):

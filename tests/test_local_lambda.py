@@ -18,7 +18,6 @@ from local.cloud import Config, InvocationError, LocalLambda
 from local.function import Function
 from local.launch import Code
 from local.pool import EventTooLargeError, ThrottledError
-from local.s3 import LocalS3
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -217,22 +216,3 @@ def test_a_killed_local_lambda_leaves_no_process_and_no_folder(how: signal.Signa
         time.sleep(0.01)
     assert state(int(pid)) in GONE
     assert not root.exists()
-
-
-def test_s3_keeps_its_objects_over_a_stop_and_can_fail_on_demand() -> None:
-    import botocore.exceptions
-
-    server = LocalS3()
-    server.start()
-    client, bucket = server.client(), server.create_bucket("kept-over-a-stop")
-    client.put_object(Bucket=bucket, Key="a b+c.txt", Body=b"1")
-    server.stop()
-    with pytest.raises(botocore.exceptions.EndpointConnectionError):
-        client.get_object(Bucket=bucket, Key="a b+c.txt")
-    server.start()
-    assert client.get_object(Bucket=bucket, Key="a b+c.txt")["Body"].read() == b"1"
-    server.failing = lambda request: request.method == "GET"
-    with pytest.raises(botocore.exceptions.ClientError, match="SlowDown"):
-        client.get_object(Bucket=bucket, Key="a b+c.txt")
-    assert server.requests[-1].path == f"/{bucket}/a%20b%2Bc.txt"
-    server.stop()

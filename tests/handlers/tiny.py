@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -9,6 +10,17 @@ from pathlib import Path
 from typing import Any
 
 CALLS = {"n": 0}
+
+
+def notice(event: dict[str, Any], _: Any) -> None:
+    """Log an S3 event; fail for keys that end in `fail`, busy for a while with those that end in `slow`."""
+    for record in event["Records"]:
+        details = record["s3"]["object"]
+        print("NOTICED", json.dumps([record["eventName"], record["s3"]["bucket"]["name"], details]))
+        if details["key"].endswith("slow"):
+            time.sleep(1)
+        if details["key"].endswith("fail"):
+            raise ValueError(details["key"])
 
 
 def handle(event: dict[str, Any], context: Any) -> Any:
