@@ -327,6 +327,43 @@ class TestAnswers:
         assert "slow.jpg" in lost[0]
         assert [label for label, _ in shown] == [label for label, _ in api_answer(site, sample)]
 
+    @pytest.mark.parametrize("way", ["typed", "dropped"])
+    def test_picture_behind_a_link_is_shown_once_the_server_took_it(
+        self, browser: Browser, site: str, sample: Path, way: str
+    ) -> None:
+        # No server here is public, so both the reply and the picture are put in by the test.
+        link, referrers = "https://pictures.example/a+b.jpg", []
+
+        def send_answer(route: Route) -> None:
+            asked.append(route.request.url)
+            route.fulfill(json=reply)
+
+        def send_picture(route: Route) -> None:
+            referrers.append(route.request.headers.get("referer"))
+            route.fulfill(body=sample.read_bytes(), content_type="image/jpeg")
+
+        visit = Visit(browser, site)
+        asked: list[str] = []
+        reply = {"predictions": [{"label": "hat", "score": 0.25}], "model": {"name": "hats", "version": "1"}}
+        visit.page.route("**/classify?*", send_answer)
+        visit.page.route("https://pictures.example/*", send_picture)
+        if way == "typed":
+            visit.give_link(link.removeprefix("https://"))
+        else:
+            visit.page.evaluate(
+                """(link) => { const dataTransfer = new DataTransfer();
+                    dataTransfer.setData("text/uri-list", link);
+                    document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true })); }""",
+                link,
+            )
+        assert visit.answer() == [("hat", "25.0%")]
+        visit.page.wait_for_function("() => document.getElementById('picture').naturalWidth > 0")
+        assert asked == [f"{site}classify?imagelink=https%3A%2F%2Fpictures.example%2Fa%2Bb.jpg"]
+        assert referrers == [None]
+        assert visit.page.input_value("#link") == link
+        assert "--data-urlencode 'imagelink=" + link in visit.page.inner_text("#curl")
+        visit.context.close()
+
     @pytest.mark.parametrize("path", ["dev", "dev/"])
     def test_page_works_under_a_stage_prefix(
         self, browser: Browser, cloud: LocalLambda, sample: Path, path: str
