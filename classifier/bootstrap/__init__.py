@@ -11,6 +11,10 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from classifier.bootstrap.removed import RemovedModuleFinder
 
 PACK_NAME = "tensorflow.pack"
 """The pack's file name, at the root of the package."""
@@ -18,10 +22,12 @@ PACK_NAME = "tensorflow.pack"
 _ROOT = Path(__file__).resolve().parents[2]
 _lock = threading.Lock()
 _folder: Path | None = None
+_finder: RemovedModuleFinder | None = None
 
 
 def make_importable(root: Path = _ROOT) -> None:
     """Put the package's root on `sys.path`, and let a module that the packer removed name the rule. Microseconds."""
+    global _finder
     pack = root / PACK_NAME
     if not pack.is_file():
         return
@@ -29,8 +35,9 @@ def make_importable(root: Path = _ROOT) -> None:
         sys.path.insert(0, str(root))
     from classifier.bootstrap.removed import RemovedModuleFinder
 
-    if not any(isinstance(finder, RemovedModuleFinder) for finder in sys.meta_path):
-        sys.meta_path.append(RemovedModuleFinder(pack))
+    if _finder is None:
+        _finder = RemovedModuleFinder(pack)
+        sys.meta_path.append(_finder)
 
 
 def ensure_tensorflow(root: Path = _ROOT, parent: Path | None = None) -> dict[str, float]:
@@ -50,6 +57,8 @@ def ensure_tensorflow(root: Path = _ROOT, parent: Path | None = None) -> dict[st
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
         importlib.invalidate_caches()
+        if _finder:
+            _finder.is_unpacked = True
         _folder = folder
         return {**phases, "unpack": round((time.perf_counter() - started) * 1000, 2)}
 

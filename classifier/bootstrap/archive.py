@@ -1,9 +1,9 @@
 """The pack's file format: what lies where in it. Reading only; the packer writes it.
 
-    8 bytes   magic             4 bytes   length of the index, little-endian
-    32 bytes  sha256 of the compressed index, which is the pack's digest
-    index     zstd-compressed JSON: {"name", "files": [[path, size, mode]],
-              "frames": [[packed, size, first, offset, files]], "removed": {rule: {"reason", "modules": [...]}}}
+    8 bytes   magic             2 x 4 bytes   lengths of guide and index, little-endian
+    32 bytes  sha256 of guide and index, which is the pack's digest
+    guide     JSON: {"name", "modules": [top-level names in the pack], "removed": {rule: {"reason", "modules": [...]}}}
+    index     zstd-compressed JSON: {"files": [[path, size, mode]], "frames": [[packed, size, first, offset, files]]}
     frames    independent zstd frames with checksums, back to back
 
 A frame holds either a stretch of one large file (`files` is 1 and `offset` its place in the file) or `files` whole
@@ -19,11 +19,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
-MAGIC = b"KLCPACK1"
-HEADER = struct.Struct("<8sI32s")
+MAGIC = b"KLCPACK2"
+HEADER = struct.Struct("<8sII32s")
 MAX_WINDOW_BYTES = 1 << 28
 
 
@@ -61,7 +60,6 @@ class Archive:
     digest: str
     files: tuple[File, ...]
     frames: tuple[Frame, ...]
-    removed: Mapping[str, Any]
 
     @property
     def bytes_needed(self) -> int:
@@ -71,41 +69,51 @@ class Archive:
 
 def digest_of(path: Path) -> str:
     """The pack's digest, from its header alone. Raises PackError."""
-    return _header(path)[1]
+    return _header(path)[2]
+
+
+def read_guide(path: Path) -> dict[str, Any]:
+    """The guide: what of the pack's modules is there and what was removed. Needs no decompressor. Raises PackError."""
+    guide: dict[str, Any] = json.loads(_verified(path)[1])
+    return guide
 
 
 def read(path: Path) -> Archive:
     """Read and verify the index of the pack at `path`. Raises PackError when it is cut short or damaged."""
     import zstandard
 
-    length, digest = _header(path)
-    with path.open("rb") as stream:
-        stream.seek(HEADER.size)
-        packed = stream.read(length)
-    if hashlib.sha256(packed).hexdigest() != digest:
-        raise PackError(f"{path} is damaged: its index does not have the digest {digest} that the header states")
+    digest, guide, packed = _verified(path)
     index = json.loads(zstandard.ZstdDecompressor().decompress(packed))
     return Archive(
         path=path,
-        name=index["name"],
+        name=json.loads(guide)["name"],
         digest=digest,
         files=tuple(File(*entry) for entry in index["files"]),
-        frames=_frames(index["frames"], HEADER.size + length),
-        removed=index["removed"],
+        frames=_frames(index["frames"], HEADER.size + len(guide) + len(packed)),
     )
 
 
-def _header(path: Path) -> tuple[int, str]:
+def _verified(path: Path) -> tuple[str, bytes, bytes]:
+    guide_length, index_length, digest = _header(path)
+    with path.open("rb") as stream:
+        stream.seek(HEADER.size)
+        content = stream.read(guide_length + index_length)
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise PackError(f"{path} is damaged: its index does not have the digest {digest} that the header states")
+    return digest, content[:guide_length], content[guide_length:]
+
+
+def _header(path: Path) -> tuple[int, int, str]:
     try:
         with path.open("rb") as stream:
-            magic, length, digest = HEADER.unpack(stream.read(HEADER.size))
+            magic, guide_length, index_length, digest = HEADER.unpack(stream.read(HEADER.size))
     except struct.error as error:
         raise PackError(f"{path} is damaged: it ends inside its header") from error
     except OSError as error:
         raise PackError(f"{path} can't be read: {error}") from error
     if magic != MAGIC:
         raise PackError(f"{path} is damaged: it does not begin with {MAGIC!r}")
-    return length, digest.hex()
+    return guide_length, index_length, digest.hex()
 
 
 def _frames(entries: list[list[int]], start: int) -> tuple[Frame, ...]:

@@ -133,8 +133,8 @@ def _build_dependencies(order: Order, folder: Path) -> dict[str, Any]:
         slim.stage(order.installed, plan.pack, packed, all_rules)
         stages.measure("shrunk", _sizes(light) + _sizes(packed))
     with stages.timed("compile"):
-        bytecode.compile_tree(light, keep_sources=False)
-        bytecode.compile_tree(packed, keep_sources=False)
+        bytecode.compile_tree(light, all_rules.keeps_source)
+        bytecode.compile_tree(packed, all_rules.keeps_source)
         stages.measure("compiled", _sizes(light) + _sizes(packed))
     with stages.timed("pack"):
         modules = slim.removed_modules(plan.removed, plan.light + plan.pack)

@@ -14,12 +14,13 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 PYTHON = (3, 13)
 STUB = (
-    "raise ImportError(\"the packer removed this module's source; its bytecode in __pycache__ "
-    f'is for CPython {PYTHON[0]}.{PYTHON[1]}")\n'
+    "# The packer removed this source (docs/packaging.md); line numbers are those of the original.\n"
+    f'raise ImportError(__name__ + ": only bytecode for CPython {PYTHON[0]}.{PYTHON[1]} was packed")\n'
 )
 
 
@@ -33,27 +34,28 @@ def require_lambdas_python() -> None:
         raise BytecodeError(f"the packer needs Python {PYTHON[0]}.{PYTHON[1]}, not {sys.version.split()[0]}")
 
 
-def compile_tree(folder: Path, *, keep_sources: bool) -> int:
-    """Compile every module below `folder` on all cores; unless `keep_sources`, stubs take the sources' place.
+def compile_tree(folder: Path, keeps_source: Callable[[str], bool]) -> int:
+    """Compile every module below `folder` on all cores; a stub takes the source's place unless `keeps_source(path)`.
 
     Returns how many were compiled. A file that is not valid Python 3.13 (a template, say) stays as it is.
     """
     require_lambdas_python()
     paths = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.py"))]
-    if len(paths) < 64:
-        return sum(_compile_some(folder, paths, keep_sources))
+    jobs = [(path, keeps_source(path)) for path in paths]
+    if len(jobs) < 64:
+        return sum(_compile_some(folder, jobs))
     workers = os.process_cpu_count() or 1
-    parts = [paths[start::workers] for start in range(workers)]
+    parts = [jobs[start::workers] for start in range(workers)]
     with ProcessPoolExecutor(workers) as pool:
-        jobs = [pool.submit(_compile_some, folder, part, keep_sources) for part in parts]
-        return sum(sum(job.result()) for job in jobs)
+        results = [pool.submit(_compile_some, folder, part) for part in parts]
+        return sum(sum(result.result()) for result in results)
 
 
-def _compile_some(folder: Path, paths: list[str], keep_sources: bool) -> list[bool]:
-    return [_compile_one(folder, path, keep_sources) for path in paths]
+def _compile_some(folder: Path, jobs: list[tuple[str, bool]]) -> list[bool]:
+    return [_compile_one(folder, path, keep) for path, keep in jobs]
 
 
-def _compile_one(folder: Path, path: str, keep_sources: bool) -> bool:
+def _compile_one(folder: Path, path: str, keep_source: bool) -> bool:
     source = folder / path
     target = source.parent / "__pycache__" / f"{source.stem}.{sys.implementation.cache_tag}.pyc"
     try:
@@ -66,6 +68,6 @@ def _compile_one(folder: Path, path: str, keep_sources: bool) -> bool:
         )
     except py_compile.PyCompileError:
         return False
-    if not keep_sources:
+    if not keep_source:
         source.write_text(STUB)
     return True

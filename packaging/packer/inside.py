@@ -13,7 +13,7 @@ CONVERTED_AGREE = 1e-4
 
 
 def main(root: Path) -> None:
-    """Import the fast path, unpack, rebuild a model from JSON and weights, trace it, convert it, run both forms."""
+    """Import the fast path, unpack, rebuild a model from JSON and weights, trace, predict, convert, run all forms."""
     sys.path.insert(0, str(root))
     import handler  # noqa: F401  (it makes the dependencies importable)
     from classifier import bootstrap
@@ -75,7 +75,8 @@ def _run_model(scratch: Path) -> float:
     signature = [tf.TensorSpec(picture.shape, tf.float32)]
     traced = tf.function(lambda x: rebuilt(x, training=False), input_signature=signature, autograph=False)
     expected = traced(picture).numpy()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([traced.get_concrete_function()], rebuilt)
+    rebuilt.predict(picture, verbose=0)
+    converter = tf.lite.TFLiteConverter.from_keras_model(rebuilt)
     interpreter = Interpreter(model_content=converter.convert())
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture)

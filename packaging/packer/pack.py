@@ -21,8 +21,8 @@ LARGE_BYTES = 4 << 20
 FRAME_BYTES = 32 << 20
 """Small enough for six cores to share the work evenly, large enough to cost no compression (docs/packaging.md)."""
 
-LEVELS = {"quick": 6, "release": 19}
-WINDOW_LOG = 25
+LEVELS = {"quick": 9, "release": 19}
+WINDOW_LOG = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +44,26 @@ def write_pack(folder: Path, target: Path, *, name: str, level: str, removed: Ma
     entries = [
         [len(frame), job.size, job.first, job.offset, len(job.files)] for job, frame in zip(jobs, frames, strict=True)
     ]
+    guide = {"name": name, "modules": sorted({_top_module(path) for path, _ in files}), "removed": removed}
     index = {
-        "name": name,
         "files": [[path, size, _mode(path)] for path, size in files],
         "frames": entries,
-        "removed": removed,
         "sha256": [hashlib.sha256(frame).hexdigest() for frame in frames],
     }
-    packed = _zstd(19).compress(json.dumps(index, sort_keys=True, separators=(",", ":")).encode())
-    digest = hashlib.sha256(packed)
+    guiding, packed = _json(guide), _zstd(19).compress(_json(index))
+    digest = hashlib.sha256(guiding + packed)
     with target.open("wb") as stream:
-        stream.write(HEADER.pack(MAGIC, len(packed), digest.digest()))
-        stream.writelines([packed, *frames])
+        stream.write(HEADER.pack(MAGIC, len(guiding), len(packed), digest.digest()))
+        stream.writelines([guiding, packed, *frames])
     return digest.hexdigest()
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _top_module(path: str) -> str:
+    return path.partition("/")[0].partition(".")[0]
 
 
 def _ordered(folder: Path) -> list[tuple[str, int]]:
