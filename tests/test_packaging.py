@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy
+import pytest
+from packer import bytecode, check, elf, pack, rules, slim, zipping
+
+SITE = Path(numpy.__file__).parents[1]
+RULES = rules.load()
+
+
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [
+        ("tensorflow/include/a/b.h", "headers"),
+        ("tensorflow/python/_pywrap_mlir.pyi", "types"),
+        ("numpy/_core/tests/test_api.py", "tests"),
+        ("numpy/_core/tests/_natype.py", None),
+        ("keras/src/layers/core/dense_test.py", "tests"),
+        ("keras/src/layers/core/dense.py", None),
+        ("keras/src/testing/test_case.py", None),
+        ("tensorflow/python/framework/test_util.py", None),
+        ("tensorflow/compiler/tf2xla/ops/_xla_ops.so", "xla-ops"),
+        ("tensorflow/compiler/tf2xla/ops/gen_xla_ops.py", None),
+        ("tensorflow/libtensorflow_cc.so.2", None),
+        ("ai_edge_litert/libpywrap_litert_common.so", None),
+        ("ai_edge_litert/libLiteRtWebGpuAccelerator.so", "litert-accelerators"),
+        ("clang/cindex.py", "clang"),
+        ("keras-3.15.1.dist-info/RECORD", "metadata"),
+        ("keras-3.15.1.dist-info/METADATA", None),
+        ("pillow.libs/libfreetype-57f805ba.so.6.20.6", "drawing"),
+        ("pillow.libs/libjpeg-6dc8d115.so.62.4.0", None),
+    ],
+)
+def test_rules_remove_what_they_mean_and_no_more(path: str, rule: str | None) -> None:
+    found = RULES.removing(path)
+    assert (found.id if found else None) == rule
+
+
+def test_every_rule_states_a_reason_and_matches_something_installed() -> None:
+    installed = [path for path, _ in slim.walk(SITE)]
+    unused = {rule.id for rule in RULES.remove + RULES.replace if not any(map(rule.removes, installed))}
+
+    # tensorboard is there for TensorFlow releases that bring it; the installed one may not.
+    assert unused <= {"tensorboard"}
+    assert all(rule.reason for rule in RULES.remove + RULES.replace)
+
+
+@pytest.mark.parametrize("table", ["remove = []", "[[remove]]\nid = 'x'\nreason = 'y'"])
+def test_incomplete_rules_are_refused(tmp_path: Path, table: str) -> None:
+    (tmp_path / "rules.toml").write_text(table)
+    with pytest.raises(rules.RulesError, match="is missing"):
+        rules.load(tmp_path / "rules.toml")
+
+
+@pytest.mark.parametrize(
+    ("path", "module"),
+    [
+        ("a/b.py", "a.b"),
+        ("a/__init__.py", "a"),
+        ("a/_x.cpython-313-x86_64-linux-gnu.so", "a._x"),
+        ("google/_upb/_message.abi3.so", "google._upb._message"),
+        ("a/data.json", None),
+        ("a-1.0/b.py", None),
+        ("a/lib.so.2", None),
+    ],
+)
+def test_a_file_is_known_by_the_module_it_would_be(path: str, module: str | None) -> None:
+    assert slim.module_of(path) == module
+
+
+def test_a_wholly_removed_package_is_named_once() -> None:
+    removed = {
+        "gone": ["a/__init__.py", "a/b.py", "a/c/__init__.py"],
+        "part": ["k/d.py", "k/e.h"],
+        "twice": ["k/f.pyi"],
+    }
+    assert slim.removed_modules(removed, ["k/__init__.py", "k/f.py"]) == {"gone": ["a"], "part": ["k.d"], "twice": []}
+
+
+LIBRARIES = [
+    "numpy.libs/libscipy_openblas64_*",
+    "numpy/_core/_multiarray_umath.*",
+    "PIL/_imaging.*.so",
+    "pillow.libs/libXau-*",
+    "h5py.libs/libhdf5-*",
+    "zstandard/backend_c.*",
+    "ai_edge_litert/_pywrap_litert_interpreter_wrapper.so",
+]
+
+
+def memory(content: bytes) -> dict[int, bytes]:
+    """What the loader maps: address to bytes, but for the ELF and program headers, which state file offsets."""
+    offset, count = struct.unpack_from("<32xQ16xH", content)[0], struct.unpack_from("<56xH", content)[0]
+    mapped = {}
+    for number in range(count):
+        kind, _, start, address, _, size, _, _ = struct.unpack_from("<IIQQQQQQ", content, offset + 56 * number)
+        if kind == 1:
+            segment = bytearray(content[start : start + size])
+            for begin, end in ((0, 64), (offset, offset + 56 * count)):
+                first, last = max(begin - start, 0), min(end - start, size)
+                segment[first:last] = bytes(max(last - first, 0))
+            mapped[address] = bytes(segment)
+    return mapped
+
+
+@pytest.mark.parametrize("pattern", LIBRARIES)
+def test_shrinking_changes_nothing_that_is_loaded(pattern: str) -> None:
+    content = next(SITE.glob(pattern)).read_bytes()
+    small = elf.shrink(content)
+
+    assert len(small) < len(content)
+    assert memory(small) == memory(content)
+    assert elf.needed(small) == elf.needed(content)
+    assert elf.shrink(small) == small
+
+
+def test_what_is_no_library_is_left_alone() -> None:
+    assert elf.shrink(b"text") == b"text"
+
+
+def test_shrunk_and_compiled_libraries_still_work(tmp_path: Path) -> None:
+    paths = [path for path, _ in slim.walk(SITE) if path.startswith(("PIL/", "pillow.libs/", "zstandard/"))]
+    slim.stage(SITE, [path for path in paths if not RULES.removing(path)], tmp_path, RULES)
+    bytecode.compile_tree(tmp_path, lambda _: False)
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import io, zstandard; from PIL import Image, features\n"
+        "stream = io.BytesIO(); Image.new('RGB', (9, 9), 'red').save(stream, 'JPEG')\n"
+        "print(Image.open(stream).getpixel((4, 4)), *map(features.check, ['webp', 'avif', 'libtiff']),"
+        " zstandard.decompress(zstandard.compress(b'x')), Image.__file__.startswith(sys.argv[1]))"
+    )
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code, tmp_path], capture_output=True, text=True)
+
+    assert (done.stdout, done.stderr) == ("(254, 0, 0) True True True b'x' True\n", "")
+
+
+def write_module(folder: Path, name: str = "tale") -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / f"{name}.py").write_text('"""A tale."""\n\n\ndef told():\n    raise LookupError(__file__)\n')
+    return folder
+
+
+def test_bytecode_replaces_the_source_and_keeps_lines_and_places(tmp_path: Path) -> None:
+    bytecode.compile_tree(write_module(tmp_path / "a"), lambda _: False)
+    done = subprocess.run(
+        [sys.executable, "-c", "import tale; tale.told()"], cwd=tmp_path / "a", capture_output=True, text=True
+    )
+
+    assert f'File "{tmp_path}/a/tale.py", line 5, in told' in done.stderr
+    assert done.stderr.endswith(f"LookupError: {tmp_path}/a/tale.py\n")
+
+
+def test_without_its_bytecode_a_module_says_so_instead_of_being_empty(tmp_path: Path) -> None:
+    bytecode.compile_tree(write_module(tmp_path / "a"), lambda _: False)
+    shutil.rmtree(tmp_path / "a" / "__pycache__")
+    done = subprocess.run([sys.executable, "-c", "import tale"], cwd=tmp_path / "a", capture_output=True, text=True)
+
+    assert "ImportError: tale: only bytecode for CPython 3.13 was packed" in done.stderr
+
+
+def test_our_own_sources_are_kept(tmp_path: Path) -> None:
+    folder = write_module(tmp_path / "a")
+    before = (folder / "tale.py").read_text()
+    bytecode.compile_tree(folder, lambda _: True)
+
+    assert (folder / "tale.py").read_text() == before
+    assert (folder / "__pycache__" / "tale.cpython-313.pyc").exists()
+
+
+def build_package(folder: Path) -> Path:
+    light, packed, service = folder / "light", write_module(folder / "packed", "heavy"), folder / "service.zip"
+    write_module(light, "light")
+    (light / "x.so").write_bytes(b"library")
+    bytecode.compile_tree(light, lambda _: False)
+    bytecode.compile_tree(packed, lambda _: False)
+    with zipfile.ZipFile(service, "w") as archive:
+        archive.writestr("handler.py", "def classify(event, context):\n    return event\n")
+        archive.writestr("classifier/page.html", "<p>")
+    pack.write_pack(packed, folder / "t.pack", name="t", level="quick", removed={})
+    zipping.write(service, light, folder / "t.pack", folder / "package.zip", level="quick")
+    return folder / "package.zip"
+
+
+def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
+    packages = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        packages.append(build_package(tmp_path / name).read_bytes())
+
+    assert packages[0] == packages[1]
+
+
+def test_the_package_has_everything_once_readable_and_compiled(tmp_path: Path) -> None:
+    with zipfile.ZipFile(build_package(tmp_path)) as archive:
+        modes = {entry.filename: oct(entry.external_attr >> 16) for entry in archive.infolist()}
+
+    assert modes == {
+        "__pycache__/handler.cpython-313.pyc": "0o100644",
+        "__pycache__/light.cpython-313.pyc": "0o100644",
+        "classifier/page.html": "0o100644",
+        "handler.py": "0o100644",
+        "light.py": "0o100644",
+        "t.pack": "0o100644",
+        "x.so": "0o100755",
+    }
+
+
+def test_over_the_limit_the_largest_parts_are_named(tmp_path: Path) -> None:
+    package = build_package(tmp_path)
+    total = sum(zipping.parts(package).values())
+    check.sizes(package, tmp_bytes=1 << 20, ephemeral_mb=1, limit=total)
+
+    with pytest.raises(
+        check.PackageError, match=rf"{total:,} bytes: 1 over {total - 1:,}\n +[\d,]+ (t\.pack|__pycache__)"
+    ):
+        check.sizes(package, tmp_bytes=1 << 20, ephemeral_mb=1, limit=total - 1)
+    with pytest.raises(check.PackageError, match=r"1,048,577 bytes of /tmp, ephemeralStorageSize gives 1,048,576"):
+        check.sizes(package, tmp_bytes=(1 << 20) + 1, ephemeral_mb=1, limit=total)
+
+
+def test_a_package_that_does_not_work_fails_with_its_last_words(tmp_path: Path) -> None:
+    with pytest.raises(check.PackageError, match="cannot import name 'bootstrap' from 'classifier'"):
+        check.use(build_package(tmp_path))
