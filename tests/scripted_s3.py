@@ -55,6 +55,7 @@ class ScriptedS3:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
+        self._clients: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=16)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
@@ -72,6 +73,9 @@ class ScriptedS3:
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        for client in self._clients:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RD)  # wakes the thread that waits for the next request
         for thread in self._threads:
             thread.join(5)
 
@@ -84,10 +88,11 @@ class ScriptedS3:
             while True:
                 client, _ = self._listener.accept()
                 self.connections += 1
+                self._clients.append(client)
                 self._start(threading.Thread(target=self._serve, args=(client,), daemon=True))
 
     def _serve(self, client: socket.socket) -> None:
-        client.settimeout(0.1)
+        client.settimeout(10)
         with suppress(OSError), client:
             while self._read(client):
                 with self._lock:
@@ -97,12 +102,7 @@ class ScriptedS3:
     def _read(self, client: socket.socket) -> bool:
         request = b""
         while b"\r\n\r\n" not in request:
-            try:
-                data = client.recv(65_536)
-            except TimeoutError:
-                if self._stopping.is_set():
-                    return False
-                continue
+            data = client.recv(65_536)
             if not data:
                 return False
             request += data
