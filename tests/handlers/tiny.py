@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import sys
@@ -51,3 +52,12 @@ def handle(event: dict[str, Any], context: Any) -> Any:
         case "reply":
             return event["payload"]
     return event
+
+
+def answer(event: dict[str, Any], context: Any) -> Any:
+    """Do what the request's JSON body says; without a JSON body, reply with the event."""
+    kind = next((value for name, value in event["headers"].items() if name.lower() == "content-type"), "")
+    if kind != "application/json":
+        return {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": json.dumps(event)}
+    body = base64.b64decode(event["body"]) if event["isBase64Encoded"] else event["body"]
+    return handle(json.loads(body), context)
