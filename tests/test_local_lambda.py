@@ -16,7 +16,7 @@ import pytest
 
 from local.cloud import Config, InvocationError, LocalLambda
 from local.function import Function
-from local.launch import Code
+from local.launch import PROJECT, Code
 from local.pool import EventTooLargeError, ThrottledError
 
 if TYPE_CHECKING:
@@ -170,6 +170,15 @@ def test_an_isolated_package_sees_itself_and_lambdas_runtime_only(start_cloud: S
     cloud = start_cloud(config(handler="probe.handle", code=Code(root=tmp_path, isolated=True)))
     names = ["tiny", "boto3", "urllib3", "awslambdaric", "numpy", "PIL", "pytest", "classifier", "local"]
     assert cloud.invoke(names) == ["tiny", "boto3", "urllib3", "awslambdaric"]
+
+
+def test_the_portable_runtime_client_does_what_the_c_one_does(start_cloud: StartCloud) -> None:
+    portable = PROJECT / "local" / "portable"
+    cloud = start_cloud(config(code=Code(python_path=(HANDLERS, portable))))
+    assert [path for path in look(cloud)["path"] if path.endswith("portable")] == [str(portable)]
+    with pytest.raises(InvocationError, match="ValueError: as asked"):
+        cloud.invoke({"do": "fail"})
+    assert cloud.invoke({"text": "é"}) == {"text": "é"}
 
 
 def test_boto3s_lambda_client_can_invoke(start_cloud: StartCloud) -> None:

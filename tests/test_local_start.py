@@ -1,0 +1,134 @@
+"""`npm start`: says where it is, serves the bundle it was given, explains what is wrong, leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.__main__ import main
+from local.launch import PROJECT
+from local.seed import SeedError, read_bundle, seed_bundle, seed_samples, version_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Bucket
+
+needs_framework = pytest.mark.skipif(
+    not (PROJECT / "node_modules" / ".bin" / "serverless").exists(), reason="needs node_modules: run npm ci"
+)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    folder = tmp_path / "bundle"
+    (folder / "samples" / "more").mkdir(parents=True)
+    (folder / "architecture.json").write_text("{}")
+    (folder / "model.weights.h5").write_bytes(b"weights")
+    (folder / "labels.txt").write_text("a\nb\n")
+    (folder / "samples" / "more" / "space plus+file.jpg").write_bytes(b"picture")
+    (folder / "samples" / "LICENSE").write_text("CC0")
+    return folder
+
+
+def test_a_bundle_is_published_with_every_objects_version_and_digest(bucket: Bucket, bundle: Path) -> None:
+    from classifier.bundle import parse_publication
+
+    files = read_bundle(bundle)
+    version = seed_bundle(bucket.boto, bucket.name, "models/dev/", files, source="here")
+    names = [entry["Key"] for entry in bucket.boto.list_objects_v2(Bucket=bucket.name)["Contents"]]
+    assert sorted(names) == [
+        f"models/dev/{name}" for name in ("architecture.json", "labels.txt", "model.weights.h5", "published.json")
+    ]
+    body = bucket.boto.get_object(Bucket=bucket.name, Key="models/dev/published.json")["Body"].read()
+    assert (json.loads(body)["version"], json.loads(body)["source"]) == (version, "here")
+    publication = parse_publication(body, 0.0, "models/dev/")
+    for part in publication.parts:
+        got = bucket.boto.get_object(Bucket=bucket.name, Key=part.key, VersionId=part.version_id)
+        assert (got["Body"].read(), got["ETag"].strip('"')) == (files[part.key.removeprefix("models/dev/")], part.etag)
+
+
+def test_labels_txt_is_part_of_the_version_only_when_it_decides(bundle: Path) -> None:
+    files = read_bundle(bundle)
+    plain = {name: data for name, data in files.items() if name != "labels.txt"}
+    assert version_of(files) != version_of(plain)
+    own = {"serving.json": b'{"labels": ["x", "y"]}'}
+    assert version_of(files | own) == version_of(plain | own)
+
+
+def test_samples_keep_their_folders_and_only_pictures_go(bucket: Bucket, bundle: Path) -> None:
+    keys = seed_samples(bucket.boto, bucket.name, "images/", bundle / "samples")
+    assert keys == ["images/more/space plus+file.jpg"]
+    assert bucket.boto.head_object(Bucket=bucket.name, Key=keys[0])["ContentType"] == "image/jpeg"
+    with pytest.raises(SeedError, match="There are no pictures in"):
+        seed_samples(bucket.boto, bucket.name, "images/", PROJECT / "local")
+
+
+@needs_framework
+def test_what_is_wrong_is_told_in_one_sentence(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        cases = {
+            ("--bundle", str(bundle / "nothing")): f"There is no bundle at {bundle / 'nothing'}: no such folder.",
+            ("--bundle", str(bundle / "samples")): "it has no architecture.json and model.weights.h5.",
+            ("--bundle", str(bundle), "--samples", "/nowhere"): "There are no pictures at /nowhere: no such folder.",
+            ("--bundle", str(bundle), "--package", "/nowhere"): "There is no package at /nowhere: no such folder.",
+            (
+                "--bundle",
+                str(bundle),
+                "--port",
+                str(port),
+            ): f"Port {port} is in use. Choose another: npm start -- --port",
+        }
+        for arguments, sentence in cases.items():
+            assert main(arguments) == 1
+            said = capsys.readouterr().err
+            assert sentence in said
+            assert said.count("\n") == 1
+    signal.signal(signal.SIGTERM, before)
+
+
+@needs_framework
+@pytest.mark.lambda_
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_the_last_line_names_the_address_and_the_end_leaves_nothing(
+    tmp_path: Path, bundle: Path, how: signal.Signals
+) -> None:
+    command = [sys.executable, "-m", "local", "--bundle", str(bundle), "--port", "0"]
+    # As from a terminal: a job in the background of a shell would ignore SIGINT.
+    with subprocess.Popen(
+        command,
+        cwd=PROJECT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        assert process.stdout is not None
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if line.startswith("Ready: "):
+                break
+        found = re.fullmatch(r"Ready: (http://127\.0\.0\.1:\d+)  Try: curl '(\S+)'\n", said[-1])
+        assert found, said
+        assert found[2] == f"{found[1]}/classify?s3key=images/more/space%20plus%2Bfile.jpg"
+        with urllib.request.urlopen(f"{found[1]}/health") as reply:
+            assert reply.status == 200
+        (pid,) = [int(path.read_text()) for path in tmp_path.glob("local-lambda-*/*/pid")]
+        process.send_signal(how)
+        assert process.wait(30) == 0
+    assert any("s3://keras-classifier-dev-modelbucket/models/dev/" in line for line in said)
+    assert list(tmp_path.glob("local-lambda-*")) == []
+    with pytest.raises(ProcessLookupError):
+        os.killpg(pid, 0)
