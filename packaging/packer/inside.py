@@ -93,7 +93,7 @@ def _refuse_strangers(*homes: Path) -> None:
     allowed = tuple(str(home) for home in (*homes, Path(os.__file__).parent))
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if file and name != "__main__" and not str(file).startswith(allowed):
+        if file and file != __file__ and not str(file).startswith(allowed):
             raise SystemExit(f"{name} comes from {file}, which is not in the package")
 
 
