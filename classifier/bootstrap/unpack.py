@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from classifier.bootstrap.archive import MAX_WINDOW_BYTES, Archive, Frame, PackError, digest_of, read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 MARKER = ".unpacked"
@@ -114,8 +114,9 @@ def _check_space(archive: Archive, parent: Path) -> None:
 
 def _make_folders(archive: Archive, partial: Path) -> None:
     partial.mkdir()
-    for folder in sorted({os.path.dirname(file.path) for file in archive.files} - {""}):  # noqa: PTH120  (2,500 paths)
-        (partial / folder).mkdir(parents=True, exist_ok=True)
+    folders = {parent for file in archive.files for parent in _parents(file.path)}
+    for folder in sorted(folders):  # a parent sorts before what is in it
+        os.mkdir(f"{partial}/{folder}")  # noqa: PTH102  (pathlib takes three times as long, for 900 folders)
     for number in sorted({frame.first for frame in archive.frames if frame.count == 1}):
         file = archive.files[number]
         descriptor = os.open(partial / file.path, os.O_CREAT | os.O_WRONLY, file.mode)
@@ -125,6 +126,11 @@ def _make_folders(archive: Archive, partial: Path) -> None:
                 os.posix_fallocate(descriptor, 0, file.size)
         finally:
             os.close(descriptor)
+
+
+def _parents(path: str) -> Iterator[str]:
+    while path := path.rpartition("/")[0]:
+        yield path
 
 
 def _write_all(archive: Archive, partial: Path, workers: int) -> None:

@@ -82,7 +82,7 @@ class PackerPlugin {
     const note = this.progress?.get('packer');
     note?.update(`Packing TensorFlow (level ${this.level})`);
     try {
-      await this.run(['-m', 'packer', '--installed', this.installed, '--service-zip', artifact, '--output', artifact,
+      await this.run(note, ['-m', 'packer', '--installed', this.installed, '--service-zip', artifact, '--output', artifact,
         '--work', this.work, '--level', this.level, '--ephemeral-mb', String(this.ephemeralMb())]);
     } finally {
       note?.remove();
@@ -108,12 +108,13 @@ class PackerPlugin {
     return Math.min(...functions.map((each) => each.ephemeralStorageSize ?? DEFAULT_EPHEMERAL_MB));
   }
 
-  run(args) {
+  run(note, args) {
     const env = { ...process.env, PYTHONPATH: path.join(this.folder, 'packaging') };
     return new Promise((resolve, reject) => {
       const child = spawn(this.python, args, { cwd: this.folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
       const said = [];
       for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => said.push(text));
+      child.stdout.on('data', (text) => note?.update(`Packing TensorFlow (level ${this.level}): done ${text}`.trim()));
       child.on('error', reject);
       child.on('close', (code) => {
         const text = Buffer.concat(said).toString();
