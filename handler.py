@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from classifier.app import App, Context
+    from classifier.bundle_reader import Bundle
     from classifier.compile_job import CompileJob
+    from classifier.compiled import Report
+    from classifier.engines import Loaded
     from classifier.netguard import AddressRule
+    from classifier.settings import Settings
 
 
 def classify(event: object, context: Context) -> Any:  # noqa: ANN401 - each front door has its own form
@@ -43,10 +47,8 @@ def compile_model(event: dict[str, Any], context: Context) -> dict[str, Any]:
 
 def build(environ: Mapping[str, str], link_rule: AddressRule | None = None) -> App:
     """The application with its collaborators; `link_rule` is loosened by tests only, never by the environment."""
-    from classifier import fetch, logs, netguard
+    from classifier import logs
     from classifier.app import App
-    from classifier.engines.keras_engine import open_keras
-    from classifier.engines.litert_engine import open_litert
     from classifier.images import ImageLimits
     from classifier.model_store import ModelStore
     from classifier.opening import Opener
@@ -60,31 +62,54 @@ def build(environ: Mapping[str, str], link_rule: AddressRule | None = None) -> A
     opener = Opener(
         store.bundles,
         store.compiled,
-        open_keras,
-        open_litert,
+        _open_keras,
+        _open_litert,
         engine=settings.engine,
         patience_s=settings.compile_patience_s,
     )
     loader = ModelLoader(store.bundles, opener, check_s=settings.model_check_s, reload_wait_s=settings.reload_wait_s)
-    limits = fetch.FetchLimits(
-        max_bytes=settings.max_image_bytes,
-        timeout_s=settings.fetch_timeout_s,
-        max_redirects=settings.fetch_max_redirects,
-    )
-    rule = link_rule or netguard.PUBLIC
     classifier = Classifier(
         models=loader,
         model_name=settings.model_name,
-        fetch=lambda link, deadline: fetch.fetch(link, rule=rule, limits=limits, deadline=deadline),
+        fetch=lambda link, deadline: _fetch(link, deadline, settings, link_rule),
         store=ImageStore(store.s3, settings.image_bucket, settings.image_prefix, settings.max_image_bytes),
         limits=ImageLimits.from_settings(settings, environ),
     )
     return App(settings, loader, classifier, STARTED)
 
 
+# What only some requests need is imported by the first that does: a cold start is a user waiting.
+
+
+def _open_keras(bundle: Bundle) -> Loaded:
+    from classifier.engines.keras_engine import open_keras
+
+    return open_keras(bundle)
+
+
+def _open_litert(model: bytes, report: Report) -> Loaded:
+    from classifier.engines.litert_engine import open_litert
+
+    return open_litert(model, report)
+
+
+def _fetch(link: str, deadline: float, settings: Settings, rule: AddressRule | None) -> bytes:
+    from classifier import fetch, netguard
+
+    limits = fetch.FetchLimits(
+        max_bytes=settings.max_image_bytes,
+        timeout_s=settings.fetch_timeout_s,
+        max_redirects=settings.fetch_max_redirects,
+    )
+    return fetch.fetch(link, rule=rule or netguard.PUBLIC, limits=limits, deadline=deadline)
+
+
 @cache
 def _app() -> App:
-    return build(os.environ)
+    """Built once. In Lambda that is in INIT, where a wrong setting shows at once and pulling the model begins."""
+    app = build(os.environ)
+    app.prepare(os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", ""))
+    return app
 
 
 @cache
@@ -99,4 +124,4 @@ def _compile_job() -> CompileJob:
 
 
 if os.environ.get("_HANDLER") == "handler.classify":
-    _app()  # in Lambda's INIT, where a wrong setting shows at once
+    _app()

@@ -34,6 +34,7 @@ READ_TIMEOUT_S = 60.0
 RETRY_FAILED_S = 5.0
 CHANGES_TOLERATED = 3
 MARGIN_S = 0.1
+PREFETCH_FRESH_S = 5.0
 
 
 class ModelLoader:
@@ -49,6 +50,8 @@ class ModelLoader:
         self._job: _Job | None = None
         self._next_check = 0.0
         self._refused: Identity | None = None
+        self._wanted = threading.Event()
+        self._looked = 0.0
 
     @property
     def current(self) -> LoadedModel | None:
@@ -60,6 +63,8 @@ class ModelLoader:
 
         ModelLoadingError if there is none yet when the deadline comes; otherwise what made loading fail.
         """
+        prefetching = self._prefetching()
+        self._wanted.set()
         job = self._start_job_if_due()
         if self._current is None and job is not None:
             job.done.wait(max(0.0, deadline - time.monotonic()))
@@ -69,7 +74,19 @@ class ModelLoader:
             return self._current
         if job is None or not job.done.is_set():
             raise ModelLoadingError("the model is not loaded yet")
+        if (
+            prefetching
+        ):  # it began before any request, maybe minutes ago, and was frozen since: not this request's failure
+            self._next_check = 0.0
+            return self.acquire(deadline)
         raise job.error or ModelLoadingError("loading ended without a model")
+
+    def prefetch(self) -> None:
+        """Begin to pull the model, for INIT: nothing heavy is imported before the first request that needs it."""
+        self._start_job_if_due()
+
+    def _prefetching(self) -> bool:
+        return self._job is not None and not self._wanted.is_set()
 
     def look_ahead(self) -> None:
         """Start the check that is due, so that it runs while the picture is fetched; never loads a first model."""
@@ -105,7 +122,8 @@ class ModelLoader:
         raise StorageUnavailableError(f"the bundle changed each time it was read: {changed}") from changed
 
     def _look(self) -> None:
-        view = self._reader.look(time.monotonic() + CHECK_TIMEOUT_S)
+        self._looked = time.monotonic()
+        view = self._reader.look(self._looked + CHECK_TIMEOUT_S)
         newest = view.newest
         if self._current is None:
             self._adopt_first(view)
@@ -143,9 +161,16 @@ class ModelLoader:
             return self._look()
         raise failure
 
+    def _until_wanted(self) -> None:
+        """Wait for the first request that needs a model; ObjectChangedError if what was pulled may be outdated then."""
+        if not self._wanted.is_set():
+            self._wanted.wait()
+            if time.monotonic() - self._looked > PREFETCH_FRESH_S:
+                raise ObjectChangedError("it was pulled long before the first request")
+
     def _adopt(self, snapshot: Snapshot, view: View) -> None:
         """Open the snapshot's model, warmed up, then replace the current one in one assignment."""
-        loaded = self._opener.open(snapshot, view, self._current, time.monotonic() + READ_TIMEOUT_S)
+        loaded = self._opener.open(snapshot, view, self._current, time.monotonic() + READ_TIMEOUT_S, self._until_wanted)
         if loaded is None:
             return
         known = self._current is not None and loaded.engine is self._current.engine

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 RESERVE_S = 0.5
 """Time kept back from the function's own limit, so that the caller gets our error and not a time-out."""
+PROVISIONED_INIT_S = 100.0
+"""Lambda gives a provisioned start-up 130 s at least ("Understanding the Lambda execution environment lifecycle")."""
+
 STRAIGHT_ON_S = 1.0
 """A first request that comes later than this after start-up did not wait for it: Lambda had started us in advance."""
 
@@ -53,6 +56,19 @@ class App:
             },
             settings.cors_allow_origin,
         )
+
+    def prepare(self, initialization: str) -> None:
+        """Begin to load in INIT. On demand only bytes are pulled, as the first request may be one that is refused.
+
+        With provisioned concurrency nobody waits and INIT may last, so everything is loaded before the first request.
+        """
+        if initialization != "provisioned-concurrency":
+            self._loader.prefetch()
+            return
+        try:
+            self._loader.acquire(time.monotonic() + PROVISIONED_INIT_S)
+        except ClassifierError as error:
+            logs.emit("warning", "no model was loaded before the first request", error=error)
 
     def handle(self, event: object, context: Context) -> Any:  # noqa: ANN401 - each front door has its own form
         """Answer one event in its own form. Never raises: what went wrong is in the answer and in the log."""

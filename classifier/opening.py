@@ -51,8 +51,17 @@ class Opener:
         self._engine, self._patience_s = engine, patience_s
         self._refused: set[str] = set()
 
-    def open(self, snapshot: Snapshot, view: View, current: LoadedModel | None, deadline: float) -> LoadedModel | None:
+    def open(
+        self,
+        snapshot: Snapshot,
+        view: View,
+        current: LoadedModel | None,
+        deadline: float,
+        pulled: Callable[[], None] = lambda: None,
+    ) -> LoadedModel | None:
         """The model to serve from now on, None to go on with `current`; `deadline` for reading, by time.monotonic().
+
+        `pulled` is called when the bytes are here and before anything heavy is imported.
 
         A function without a model takes TensorFlow when nothing is compiled yet. One that has a model waits for the new
         one's compiled form, but not for more than `patience_s` after the swap.
@@ -62,7 +71,7 @@ class Opener:
             if current is not None and (report.fingerprint, "litert") == (current.version, current.engine.name):
                 return None if snapshot.identity == current.identity else _renamed(current, snapshot)
             try:
-                return self._with_litert(snapshot, report, deadline)
+                return self._with_litert(snapshot, report, deadline, pulled)
             except ModelError as error:
                 self._refused.add(report.model_sha256)
                 logs.emit("error", "the compiled form is refused, TensorFlow serves", error=error)
@@ -74,20 +83,26 @@ class Opener:
             compiling = self._engine == "auto" and report is None and view.now - snapshot.updated < self._patience_s
             if compiling or snapshot.identity == current.identity:
                 return None
-        return self._with_keras(snapshot, current, deadline)
+        return self._with_keras(snapshot, current, deadline, pulled)
 
-    def _with_litert(self, snapshot: Snapshot, report: Report, deadline: float) -> LoadedModel:
+    def _with_litert(
+        self, snapshot: Snapshot, report: Report, deadline: float, pulled: Callable[[], None]
+    ) -> LoadedModel:
         phases = Phases()
         with phases.measure("pull"):
             model = self._compiled.compiled_model(report, deadline)
+        pulled()
         return _loaded(report.fingerprint, snapshot, self._open_litert(model, report), phases)
 
-    def _with_keras(self, snapshot: Snapshot, current: LoadedModel | None, deadline: float) -> LoadedModel:
+    def _with_keras(
+        self, snapshot: Snapshot, current: LoadedModel | None, deadline: float, pulled: Callable[[], None]
+    ) -> LoadedModel:
         phases = Phases()
         with phases.measure("pull"):
             bundle = self._reader.read(snapshot, deadline)
         if current is not None and bundle.fingerprint == current.version:
             return _renamed(current, snapshot)
+        pulled()
         return _loaded(bundle.fingerprint, snapshot, self._open_keras(bundle), phases)
 
 

@@ -22,4 +22,10 @@ compile_model = handler.compile_model
 
 @cache
 def _app() -> App:
-    return handler.build(os.environ, AddressRule(ports=None, also_allowed=("127.0.0.0/8",)))
+    app = handler.build(os.environ, AddressRule(ports=None, also_allowed=("127.0.0.0/8",)))
+    app.prepare(os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", ""))
+    return app
+
+
+if os.environ.get("_HANDLER") == "loopback.classify":
+    _app()
