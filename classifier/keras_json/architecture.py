@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from classifier.errors import ModelError, ModelTooLargeError
-from classifier.keras_json import document, scores
+from classifier.keras_json import channels, document, scores
 from classifier.keras_json.building import Builder, Built
 from classifier.keras_json.graph import Model, tensors_in
 from classifier.keras_json.limits import Limits
@@ -25,9 +25,10 @@ type Shape = tuple[int | None, ...]
 class Architecture:
     """A checked model.
 
-    `writer`: the Keras version in the JSON, "3" for Keras 3's own, which names none. `input_shapes`: without the batch;
-    a size that the writer left open is None. `activation`: the function that made the first output ("softmax", "sigmoid",
-    "linear", ...). `units`: how many scores, None where the JSON does not state it.
+    `writer`: the Keras version in the JSON, "3" for Keras 3's own, which names none. `input_shapes`: without the batch,
+    in the writer's order; a size that the writer left open is None. `activation`: the function that made the first
+    output ("softmax", "sigmoid", "linear", ...). `units`: how many scores, None where the JSON does not state it.
+    `channels_first`: pictures go in as (channels, height, width).
     """
 
     graph: Model
@@ -36,6 +37,7 @@ class Architecture:
     outputs: int
     activation: str
     units: int | None
+    channels_first: bool
     limits: Limits
 
     @property
@@ -81,6 +83,7 @@ def from_document(entry: Mapping[str, Json], limits: Limits) -> Architecture:
         input_shapes=tuple(_shapes(graph)),
         outputs=len(outputs),
         activation=scores.activation(graph, outputs[0]),
+        channels_first=channels.is_channels_first(graph),
         units=scores.units(graph, outputs[0]),
         limits=limits,
     )

@@ -7,9 +7,11 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from classifier.errors import ModelError, ModelTooLargeError
+from classifier.keras_json import channels, own_layers
 from classifier.keras_json.calls import mapped
-from classifier.keras_json.graph import Call, Ellipsis_, Layer, Model, Slice, Tensor
+from classifier.keras_json.graph import Array, Call, Ellipsis_, Layer, Model, Slice, Tensor
 from classifier.keras_json.layers import LAYERS
+from classifier.keras_json.own_layers import keras2_hard_sigmoid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,11 +29,15 @@ _OWN = frozenset({"LayerScale", "CustomScaleLayer"})
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A Keras model next to the graph that it was made from: `layers` has the Keras object of each layer, by name."""
+    """A Keras model next to the graph that it was made from.
+
+    `layers` has the Keras object of each layer, by name; `inner` the models inside of TimeDistributed, by id.
+    """
 
     graph: Model
     model: keras.Model
     layers: dict[str, Built | keras.Layer]
+    inner: dict[int, Built]
 
 
 class Builder:
@@ -40,10 +46,19 @@ class Builder:
     def __init__(self, limits: Limits, max_parameters: int) -> None:
         self._limits = limits
         self._left = max_parameters
+        self._inner: dict[int, Built] = {}
         self._zeros = self._counting_zeros(max_parameters)
 
     def build(self, graph: Model) -> Built:
         """Build a model; every weight is zero until it is loaded."""
+        import keras
+
+        # Bidirectional copies its layer through the layer's config, which names these two.
+        own = {"CountingZeros": type(self._zeros), "keras2_hard_sigmoid": keras2_hard_sigmoid}
+        with keras.saving.custom_object_scope(own):
+            return self._build(graph)
+
+    def _build(self, graph: Model) -> Built:
         import keras
 
         layers: dict[str, Any] = {
@@ -66,7 +81,7 @@ class Builder:
             mapped(graph.outputs, lambda tensor: _pick(made, tensor)),
             name=_clean(graph.name),
         )
-        return Built(graph, model, layers)
+        return Built(graph, model, layers, self._inner)
 
     def _step(
         self, layer: Layer, number: int, call: Call, layers: dict[str, Any], made: dict[tuple[str, int], Tensors]
@@ -75,7 +90,7 @@ class Builder:
         if any((tensor.layer, tensor.call) not in made for tensor in call.tensors()):
             return False
         target = layers.get(layer.name)
-        run = target.model if isinstance(target, Built) else target if target is not None else _operation(layer.kind)
+        run = _callable(layer, target)
         args = [_concrete(mapped(arg, lambda tensor: _pick(made, tensor))) for arg in call.args]
         kwargs = {name: _concrete(mapped(arg, lambda tensor: _pick(made, tensor))) for name, arg in call.kwargs.items()}
         try:
@@ -101,7 +116,7 @@ class Builder:
 
     def _layer(self, layer: Layer, graph: str) -> Built | keras.Layer:
         if layer.model is not None:
-            return self.build(layer.model)
+            return self._build(layer.model)
         try:
             return self._construct(layer)
         except (ModelError, MemoryError):
@@ -112,20 +127,26 @@ class Builder:
     def _construct(self, layer: Layer) -> keras.Layer:
         import keras
 
+        if layer.model is not None:
+            built = self._build(layer.model)
+            self._inner[id(built.model)] = built
+            return built.model
         if layer.kind in _OWN:
-            from classifier.keras_json import own_layers
-
             return own_layers.make(layer, self._zeros)
         options = {name: self._option(value) for name, value in layer.options.items()}
+        if channels.needs_help(layer):
+            options["data_format"] = "channels_last"
         zeros = {name: self._zeros for name in LAYERS[layer.kind] if name.endswith("_initializer")}
         return getattr(keras.layers, layer.kind)(name=_clean(layer.name), **zeros, **options)
 
     def _option(self, value: Value) -> Option:
         if isinstance(value, Layer):
+            if channels.needs_help(value):
+                raise ModelError(
+                    f"layer {value.name!r} ({value.kind}): channels first inside of a wrapper is not supported"
+                )
             return self._construct(value)
         if value == "keras2_hard_sigmoid":
-            from classifier.keras_json.own_layers import keras2_hard_sigmoid
-
             return keras2_hard_sigmoid
         return [self._option(item) for item in value] if isinstance(value, list) else value
 
@@ -143,6 +164,14 @@ class Builder:
                 return keras.ops.zeros(shape, dtype=dtype)
 
         return CountingZeros()
+
+
+def _callable(layer: Layer, target: Any) -> Callable[..., Tensors]:  # noqa: ANN401 - Keras has no types
+    if target is None:
+        return _operation(layer.kind)
+    if isinstance(target, Built):
+        target = target.model
+    return channels.transposed(layer, target) if channels.needs_help(layer) else target
 
 
 def _is_object(layer: Layer) -> bool:
@@ -163,11 +192,15 @@ def _pick(made: dict[tuple[str, int], Tensors], tensor: Tensor) -> Tensors:
 
 
 def _concrete(value: Option) -> Option:
-    """Slices and ellipses as Python's own."""
+    """Slices, ellipses and arrays as Python's and numpy's own."""
     if isinstance(value, Slice):
         return slice(_concrete(value.start), _concrete(value.stop), _concrete(value.step))
     if isinstance(value, Ellipsis_):
         return ...
+    if isinstance(value, Array):
+        import numpy as np
+
+        return np.asarray(value.values, value.dtype)
     if isinstance(value, list):
         return [_concrete(item) for item in value]
     return value
@@ -179,6 +212,12 @@ def _operation(kind: str) -> Callable[..., Any]:
     name = kind.removeprefix("ops.")
     if name == "getitem":
         return lambda x, key: x[tuple(key) if isinstance(key, list) else key]
+    if name == "l2_normalize":
+        return own_layers.l2_normalize
+    if name == "grayscale_to_rgb":
+        return lambda x: keras.ops.repeat(x, 3, axis=-1)
+    if name == "exact_gelu":  # TensorFlow's default; keras.ops.gelu's is the approximation
+        return lambda x, approximate=False: keras.ops.gelu(x, approximate=approximate)
     found: Any = keras.ops
     for part in name.split("."):
         found = getattr(found, part)

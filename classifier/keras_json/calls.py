@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from classifier.errors import ModelError
 from classifier.keras_json import values
-from classifier.keras_json.graph import Call, Ellipsis_, Layer, Model, Slice, Tensor, tensors_in
+from classifier.keras_json.graph import Array, Call, Ellipsis_, Layer, Model, Slice, Tensor, tensors_in
 from classifier.keras_json.words import words
 
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ def value(item: Json, place: str) -> Value:
             return Slice(*(value(config.get(key), place) for key in ("start", "stop", "step")))
         case "__ellipsis__":
             return Ellipsis_()
+        case "__tensor__" | "__numpy__" if isinstance(config, dict):
+            return Array(_constant(config.get("value"), place), values.dtype(config.get("dtype"), place))
     return _constant(item, place)
 
 
@@ -214,3 +216,10 @@ def mapped(item: Value, change: Callable[[Tensor], Value]) -> Value:
     if isinstance(item, Slice):
         return Slice(mapped(item.start, change), mapped(item.stop, change), mapped(item.step, change))
     return item
+
+
+def replace_numbers(item: Json) -> Value:
+    """A constant of a graph node as a plain value."""
+    if isinstance(item, list):
+        return [replace_numbers(child) for child in item]
+    return None if isinstance(item, dict) else item

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 type Plain = bool | int | float | str | None
-type Value = Plain | list[Value] | tuple[Value, ...] | dict[str, Value] | Tensor | Layer | Slice | Ellipsis_
+type Value = Plain | list[Value] | tuple[Value, ...] | dict[str, Value] | Tensor | Layer | Slice | Array | Ellipsis_
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,14 @@ class Slice:
     start: Value
     stop: Value
     step: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """A constant that the model computes with."""
+
+    values: Value
+    dtype: str
 
 
 @dataclass(frozen=True, slots=True)

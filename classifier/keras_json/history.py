@@ -92,6 +92,8 @@ DIFFERENCES: tuple[tuple[tuple[str, ...], str, Change, str], ...] = (
     (("GRU", "GRUCell"), "reset_after", Was(False), "2.0.6-2.1 had no such option; keras 2.x's default was False too"),
     (("LSTM", "GRU", "LSTMCell", "GRUCell", "ConvLSTM2D"), "recurrent_activation", Was("hard_sigmoid"), "2.x defaults"),
     (_RNN, "time_major", Dropped((False,)), "tf.keras 1.13-2.15"),
+    (("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"), "unroll", Dropped((False,)), "2.x and 3.x: written, but not taken"),
+    (("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"), "zero_output_for_mask", Dropped((False,)), "3.x: as unroll"),
     (_RNN, "input_dim", Dropped(), "2.0 Recurrent: a static shape only"),
     (_RNN, "input_length", Dropped(), "2.0 Recurrent"),
     (_RNN, "input_spec", Dropped(), "1.x"),
@@ -112,6 +114,13 @@ DIFFERENCES: tuple[tuple[tuple[str, ...], str, Change, str], ...] = (
         Dropped(),
         "2.x: inherited from Dropout",
     ),
+    (("MultiHeadAttention",), "softmax_robust_masking", Dropped((False,)), "2.16-2.21 of tf_keras"),
+    (
+        ("ReLU",),
+        "theta",
+        Renamed("threshold"),
+        "ThresholdedReLU of 2.x: gone in 3.0, ReLU with a threshold is the same",
+    ),
     (("UpSampling1D",), "length", Renamed("size"), "1.x"),
     (("Normalization",), "axis", Was(-1), "2.3"),
 )
@@ -130,6 +139,7 @@ CLASS_NAMES: dict[str, str] = {
     **{f"AvgPool{n}D": f"AveragePooling{n}D" for n in (1, 2, 3)},
     **{f"GlobalMaxPool{n}D": f"GlobalMaxPooling{n}D" for n in (1, 2, 3)},
     **{f"GlobalAvgPool{n}D": f"GlobalAveragePooling{n}D" for n in (1, 2, 3)},
+    "ThresholdedReLU": "ReLU",
     "BatchNormalizationV1": "BatchNormalization",  # tf.keras 1.14-1.15, when made from tf.layers
     "BatchNormalizationV2": "BatchNormalization",
     "SyncBatchNormalization": "BatchNormalization",  # 2.2-2.15: differs in training only
@@ -143,6 +153,7 @@ _REASONS: dict[str, str] = {
     "TorchModuleWrapper": "it runs a pickled PyTorch module",
     "JaxLayer": "it runs a pickled JAX function",
     "FlaxLayer": "it runs a pickled Flax module",
+    "RandomCrop": "what RandomCrop does outside of training differs between versions that the JSON does not tell apart",
     "LocallyConnected1D": "Keras 3 has no LocallyConnected layers",
     "LocallyConnected2D": "Keras 3 has no LocallyConnected layers",
 }

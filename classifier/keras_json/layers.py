@@ -109,7 +109,6 @@ _ROWS: dict[str, str] = {
     "Resizing": "height width interpolation crop_to_aspect_ratio pad_to_aspect_ratio fill_mode fill_value antialias "
     "data_format",
     "CenterCrop": "height width data_format",
-    "RandomCrop": "height width seed data_format",
 }
 
 # keras.applications defines these two for itself; we build our own of the same arithmetic (see building.py).

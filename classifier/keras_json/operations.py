@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from classifier.errors import ModelError, ModelNotAllowedError
 from classifier.keras_json import calls as calls_
-from classifier.keras_json import values
+from classifier.keras_json import tensorflow_ops, values
 from classifier.keras_json.graph import Call, Layer
 from classifier.keras_json.words import words
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from classifier.keras_json.document import Json
-    from classifier.keras_json.graph import Value
 
 _LOWERED = words("""
     Abs Absolute Add All Any Argmax Argmin Average Ceil Clip Concatenate Cos Divide Dot Einsum Elu Equal Erf Exp Expm1
@@ -60,27 +59,39 @@ _OPERATIONS: Final[dict[str, str]] = {
 }
 
 
+_TENSORFLOW: Final = frozenset({"TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"})
+
+
 def is_operation(entry: Mapping[str, Json], kind: str) -> bool:
     """Whether an entry of "layers" is an operation rather than a layer."""
     module = entry.get("module")
-    return (isinstance(module, str) and module.startswith("keras.src.ops.")) or kind in (
-        "TFOpLambda",
-        "SlicingOpLambda",
-    )
+    return kind in _TENSORFLOW or (isinstance(module, str) and module.startswith("keras.src.ops."))
 
 
 def read(entry: Mapping[str, Json], name: str, place: str) -> Layer:
     """Read an operation as a Layer of the kind `ops.<function>`."""
     values.check_origin(entry, place)
     kind, config = str(entry.get("class_name")), entry.get("config")
-    if kind not in _OPERATIONS:
-        raise ModelNotAllowedError(f"{place}: {kind[:80]!r} is not on the list of allowed operations")
     if not isinstance(config, dict):
         raise ModelError(f"{place}: it has no config")
-    fixed = {key: calls_.value(item, place) for key, item in config.items() if key not in ("name", "dtype")}
-    made = tuple(_with(call, fixed) for call in calls_.read_any(entry.get("inbound_nodes"), kind, place))
+    made = calls_.read_any(entry.get("inbound_nodes"), kind, place)
+    if kind in _TENSORFLOW:
+        return _tensorflow(kind, name, config, made, place)
+    if kind not in _OPERATIONS:
+        raise ModelNotAllowedError(f"{place}: {kind[:80]!r} is not on the list of allowed operations")
+    fixed = {key: calls_.value(item, place) for key, item in config.items() if key != "name"}
+    if "dtype" in fixed:
+        fixed["dtype"] = values.dtype(config["dtype"], place)
+    made = tuple(Call(call.args, {**fixed, **call.kwargs}) for call in made)
     return Layer(name, f"ops.{_OPERATIONS[kind]}", {}, made, kind)
 
 
-def _with(call: Call, fixed: Mapping[str, Value]) -> Call:
-    return Call(call.args, {**fixed, **call.kwargs})
+def _tensorflow(kind: str, name: str, config: Mapping[str, Json], made: tuple[Call, ...], place: str) -> Layer:
+    if kind == "TensorFlowOpLayer":
+        found = [tensorflow_ops.node_call(config, call, place) for call in made]
+    else:
+        function = str(config.get("function", "__operators__.getitem" if kind == "SlicingOpLambda" else None))
+        found = [tensorflow_ops.function_call(function, call, place) for call in made]
+    if not found:
+        raise ModelError(f"{place}: it is never called")
+    return Layer(name, f"ops.{found[0][0]}", {}, tuple(call for _, call in found), kind)

@@ -23,6 +23,14 @@ def keras2_hard_sigmoid(x: Tensor) -> Tensor:
     return keras.ops.clip(0.2 * x + 0.5, 0.0, 1.0)
 
 
+def l2_normalize(x: Tensor, axis: int | list[int] | None = None, epsilon: float = 1e-12) -> Tensor:
+    """tf.math.l2_normalize: x / sqrt(max(sum(x^2), epsilon))."""
+    import keras
+
+    total = keras.ops.sum(keras.ops.square(x), axis=axis, keepdims=True)
+    return x * keras.ops.rsqrt(keras.ops.maximum(total, epsilon))
+
+
 def make(layer: Layer, zeros: Initializer) -> keras.Layer:
     """LayerScale (x * gamma) of applications.convnext, CustomScaleLayer (a + b * scale) of inception_resnet_v2."""
     import keras

@@ -20,7 +20,7 @@ type Place = str
 _SAME = words("""
     celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu linear log_sigmoid log_softmax
     mish relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign sparse_plus sparse_sigmoid sparsemax
-    squareplus tanh tanh_shrink threshold
+    squareplus tanh tanh_shrink
 """)
 ACTIVATIONS: dict[str, str] = {
     **{name: name for name in _SAME},

@@ -1,84 +1,129 @@
-"""Weights as Keras 3 lays them out: layers/<class>_<n>/<attribute>/.../vars/<n> (keras/src/saving/saving_lib.py)."""
+"""Weights as Keras lays them out since TensorFlow 2.12: layers/<class>_<n>/<attribute>/.../vars/<n>.
+
+The groups of one class are numbered in the model's order, but not by one rule: 2.12 and 2.13 call the container
+`_layer_checkpoint_dependencies` and count every layer with weights twice. So the groups of a class are taken in the
+order of their numbers, whatever the numbers are (keras/saving/saving_lib.py of 2.12 to 3.x, `_save_container_state`).
+"""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from typing import TYPE_CHECKING, Final
 
+from classifier.errors import ModelError
 from classifier.keras_json import Built
+from classifier.keras_weights import variables
 from classifier.keras_weights.variables import KerasLayer, Variable, is_random_state
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-    from classifier.keras_json.graph import Model
+    from classifier.keras_json.graph import Layer
     from classifier.keras_weights.assign import Assigner
     from classifier.keras_weights.store import Dataset, Store
 
-
-def load(built: Built, store: Store, assigner: Assigner) -> None:
-    """Set every weight of the model from the store."""
-    _load_model(built, "", store, assigner)
+CONTAINERS: Final = ("layers", "_layer_checkpoint_dependencies")
 
 
-def _load_model(built: Built, path: str, store: Store, assigner: Assigner) -> None:
-    for name, key in numbered(built.graph):
-        target = built.layers[name]
-        inner = _join(path, f"layers/{key}")
-        if isinstance(target, Built):
-            _load_model(target, inner, store, assigner)
-        else:
-            _load_layer(target, inner, name, store, assigner)
+class Loader:
+    """Sets every weight of one model from one file."""
+
+    def __init__(self, built: Built, store: Store, assigner: Assigner) -> None:
+        self._built = built
+        self._assigner = assigner
+        self._groups: dict[str, dict[str, Dataset]] = defaultdict(dict)  # "…/vars" -> its datasets by number
+        self._inner: dict[str, set[str]] = defaultdict(set)  # group -> names of the groups in it that hold datasets
+        for path, dataset in store.datasets.items():
+            parent, _, leaf = path.rpartition("/")
+            self._groups[parent][leaf] = dataset
+            parts = path.split("/")
+            for depth in range(len(parts) - 1):
+                self._inner["/".join(parts[:depth])].add(parts[depth])
+
+    def load(self) -> None:
+        """Set every weight."""
+        self._model(self._built, "")
+
+    def _model(self, built: Built, path: str) -> None:
+        container = next((name for name in CONTAINERS if name in self._inner[path]), CONTAINERS[0])
+        by_class: dict[str, list[str]] = defaultdict(list)
+        for layer in built.graph.layers:
+            target = built.layers.get(layer.name)
+            if target is not None and any(True for _ in variables.of(layer.name, target)):
+                by_class[_snake_case(_class_name(layer, target))].append(layer.name)
+        for stem, names in by_class.items():
+            groups = self._numbered(_join(path, container), stem)
+            if len(groups) != len(names):
+                shown = ", ".join(names[:5])
+                raise ModelError(f"weights: the model has {len(names)} {stem} layers ({shown}), the file {len(groups)}")
+            for name, group in zip(names, groups, strict=True):
+                self._layer(built.layers[name], group, name)
+
+    def _numbered(self, path: str, stem: str) -> list[str]:
+        """The groups <stem>, <stem>_1, ... under a path, in the order of their numbers."""
+        numbers = {}
+        for name in self._inner[path]:
+            found = re.fullmatch(rf"{re.escape(stem)}(?:_(\d+))?", name)
+            if found:
+                numbers[_join(path, name)] = int(found[1] or 0)
+        return sorted(numbers, key=lambda group: numbers[group])
+
+    def _layer(self, target: Built | KerasLayer, path: str, place: str) -> None:
+        nested = target if isinstance(target, Built) else self._built.inner.get(id(target))
+        if nested is not None:
+            self._model(nested, path)
+            return
+        own = _own_variables(target)
+        if own:
+            self._assigner.assign(place, own, self._datasets(f"{path}/vars"))
+        for attribute, child in _children(target):
+            inner = _join(path, attribute)
+            if inner not in self._inner:  # "_query_dense" is also saved as "query_dense" since 3.6
+                inner = _join(path, attribute.lstrip("_"))
+            self._layer(child, inner, f"{place}/{attribute}")
+
+    def _datasets(self, path: str) -> list[Dataset]:
+        found: Mapping[str, Dataset] = self._groups.get(path, {})
+        return [found[number] for number in sorted(found, key=lambda number: (len(number), number))]
 
 
-def numbered(graph: Model) -> Iterator[tuple[str, str]]:
-    """Each layer's name with its key in the file: the class in snake case, numbered from the second on."""
-    used: dict[str, int] = {}
-    for layer in graph.layers:
-        if layer.kind.startswith("ops.") or not layer.written_kind:
-            continue
-        stem = _snake_case(layer.written_kind)
-        count = used.get(stem, 0)
-        used[stem] = count + 1
-        yield layer.name, f"{stem}_{count}" if count else stem
-
-
-def _load_layer(layer: KerasLayer, path: str, place: str, store: Store, assigner: Assigner) -> None:
-    own = _own_variables(layer)
-    if own:
-        assigner.assign(place, own, _datasets(store, f"{path}/vars"))
-    for attribute, child in children(layer):
-        _load_layer(child, _join(path, attribute), place, store, assigner)
+def _class_name(layer: Layer, target: Built | KerasLayer) -> str:
+    """The Python class's name: not always the one in the JSON (GroupQueryAttention is GroupedQueryAttention)."""
+    return layer.written_kind if isinstance(target, Built) else type(target).__name__
 
 
 def _own_variables(layer: KerasLayer) -> list[Variable]:
     """The layer's own weights in the order in which Keras saves them."""
-    nested = {id(weight) for _, child in children(layer) for weight in child.weights}
+    import keras
+
+    if isinstance(layer, keras.layers.SpectralNormalization):  # it holds its layer's kernel as its own too
+        return [layer.kernel, layer.vector_u]
+    nested = {id(weight) for _, child in _children(layer) for weight in child.weights}
     own = (*layer.trainable_variables, *layer.non_trainable_variables)
     return [weight for weight in own if id(weight) not in nested and not is_random_state(weight)]
 
 
-def _datasets(store: Store, path: str) -> list[Dataset]:
-    found = {key: item for key, item in store.datasets.items() if key.rpartition("/")[0] == path}
-    return [found[key] for key in sorted(found, key=lambda key: (len(key), key))]
-
-
-def children(layer: KerasLayer) -> Iterator[tuple[str, KerasLayer]]:
+def _children(layer: KerasLayer) -> Iterator[tuple[str, KerasLayer]]:
     """The layers inside of a layer with the attribute's name: RNN's cell, a wrapper's layer, attention's parts."""
     import keras
 
     for attribute, value in sorted(vars(layer).items()):
-        items = value if isinstance(value, list | tuple) else [value]
-        layers = [item for item in items if isinstance(item, keras.Layer)]
-        if not layers or attribute in ("_layers", "_inbound_nodes"):
+        if attribute in ("_layers", "_inbound_nodes"):
             continue
-        for number, child in enumerate(layers):
-            stem = _snake_case(type(child).__name__)
-            suffix = f"_{number}" if number else ""
-            yield (f"{attribute}/{stem}{suffix}" if isinstance(value, list | tuple) else attribute), child
+        if isinstance(value, keras.Layer):
+            yield attribute, value
+        elif isinstance(value, list | tuple):
+            used: dict[str, int] = {}
+            for child in value:
+                if isinstance(child, keras.Layer):
+                    stem = _snake_case(type(child).__name__)
+                    count = used[stem] = used.get(stem, -1) + 1
+                    yield f"{attribute}/{stem}_{count}" if count else f"{attribute}/{stem}", child
 
 
 def _snake_case(name: str) -> str:
+    """The writer's rule for group names (keras/src/utils/naming.py, to_snake_case)."""
     name = re.sub(r"\W+", "", name)
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

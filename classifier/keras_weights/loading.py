@@ -40,7 +40,7 @@ def _load(built: Built, store: Store, assigner: Assigner) -> None:
         if root in store.groups and store.names(root, "layer_names") is not None:
             legacy.load(built, store, root, assigner)
             return
-    if "layers" in store.groups:
-        keras3.load(built, store, assigner)
+    if any(container in store.groups for container in keras3.CONTAINERS):
+        keras3.Loader(built, store, assigner).load()
         return
     raise ModelError(f"weights: unknown layout, its groups are {', '.join(sorted(store.groups)[:10])!r}")
