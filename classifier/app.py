@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from classifier import events, logs
-from classifier.errors import ClassifierError
+from classifier.errors import ClassifierError, ModelLoadingError
 from classifier.page import page_response
 from classifier.phases import Phases
 from classifier.responses import Response, classification_response, error_response, json_response, prefers_text
@@ -159,4 +159,6 @@ def _unexpected(error: Exception) -> ClassifierError:
 def _level(failure: ClassifierError | None) -> str:
     if failure is None:
         return "info"
+    if isinstance(failure, ModelLoadingError):
+        return "warning"  # a slow cold start is no fault that anybody can mend
     return "error" if failure.status >= 500 else "warning"

@@ -33,9 +33,15 @@ class Serving:
     preprocessing: Preprocessing
 
     def scores(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
-        """One score a label, float32 of shape (labels,), from the model's output of shape (units,)."""
+        """One score a label, float32 of shape (labels,), from the model's output of shape (units,).
+
+        Logits go through softmax. One sigmoid unit, or one logit, is the second of two labels' score.
+        """
         import numpy as np
 
+        if self.output == "logits" and raw.size == 1:
+            positive = 1 / (1 + np.exp(-raw[0]))
+            return np.array([1 - positive, positive], np.float32)
         if self.output == "logits":
             exponentials = np.exp(raw - raw.max())
             return np.asarray(exponentials / exponentials.sum(), np.float32)
@@ -73,7 +79,7 @@ def parse_serving(serving: bytes | None, labels: bytes | None, shape: ModelShape
     document = _document(serving)
     output = _output(document.get("output"), shape.activation)
     names = _labels(document.get("labels"), labels)
-    expected = 2 if output == "sigmoid" and shape.units == 1 else shape.units
+    expected = 2 if output != "softmax" and shape.units == 1 else shape.units
     if len(names) != expected:
         raise ModelError(f"{len(names)} labels for {expected} scores ({shape.units} output units, {output})")
     top_k = document.get("top_k", DEFAULT_TOP_K)

@@ -47,11 +47,11 @@ def _one_of(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-def _some_of(*choices: str) -> Callable[[str], tuple[str, ...]]:
+def _some_of(*choices: str, least: int = 0) -> Callable[[str], tuple[str, ...]]:
     def parse(value: str) -> tuple[str, ...]:
         by_name = {choice.casefold(): choice for choice in choices}
         names = [part.strip().casefold() for part in value.split(",") if part.strip()]
-        if not set(names) <= by_name.keys():
+        if not set(names) <= by_name.keys() or len(names) < least:
             raise ValueError(value)
         return tuple(by_name[name] for name in names)
 
@@ -119,7 +119,11 @@ class Settings:
         "MAX_IMAGE_PIXELS", _whole, "25000000", "pixels", "largest picture of any other format"
     )
     image_formats: tuple[str, ...] = _setting(
-        "IMAGE_FORMATS", _some_of(*FORMATS), "JPEG,PNG,GIF,WEBP,BMP", f"some of {','.join(FORMATS)}", "accepted formats"
+        "IMAGE_FORMATS",
+        _some_of(*FORMATS, least=1),
+        "JPEG,PNG,GIF,WEBP,BMP",
+        f"some of {','.join(FORMATS)}",
+        "accepted formats",
     )
     decode_timeout_s: float = _setting(
         "DECODE_TIMEOUT_SECONDS", _seconds, "5", "seconds", "longest time for decoding one picture"

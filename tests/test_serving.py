@@ -37,6 +37,7 @@ def shape(units: int, activation: str | None) -> ModelShape:
         (parse(shape(3, "sigmoid"), b"a\nb\nc"), [0.9, 0.1, 0.95], [("c", 0.95), ("a", 0.9), ("b", 0.1)]),
         (parse(shape(2, "linear"), b"a\nb"), [0.0, np.log(3)], [("b", 0.75), ("a", 0.25)]),
         (parse(shape(2, None), b"a\nb", output="logits"), [1000.0, 0.0], [("a", 1.0), ("b", 0.0)]),
+        (parse(shape(1, None), b"cat\ndog", output="logits"), [0.0], [("cat", 0.5), ("dog", 0.5)]),
         (parse(shape(2, "softmax"), b"a\nb"), [0.5, 0.5], [("a", 0.5), ("b", 0.5)]),
     ],
 )

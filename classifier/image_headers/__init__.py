@@ -64,7 +64,7 @@ def inspect(data: bytes, limits: ImageLimits) -> Picture:
     if name not in limits.formats:
         accepted = ", ".join(limits.formats)
         raise ImageFormatError(
-            f"begins with {data[:12]!r} ({name or 'unknown'}), accepted are {accepted}",
+            f"the bytes begin like {name or 'no known format'}, accepted are {accepted}",
             public=f"This is not a picture in an accepted format ({accepted}).",
         )
     try:
