@@ -37,38 +37,38 @@ def require_lambdas_python() -> None:
         raise BytecodeError(f"the packer needs Python {PYTHON[0]}.{PYTHON[1]}, not {sys.version.split()[0]}")
 
 
-def compile_tree(folder: Path, keeps_source: Callable[[str], bool]) -> int:
+def compile_tree(folder: Path, keeps_source: Callable[[str], bool], *, docstrings: bool = False) -> int:
     """Compile every module below `folder` on all cores; a stub takes the source's place unless `keeps_source(path)`.
 
-    Returns how many were compiled. A file that is not valid Python 3.13 (a template, say) stays as it is.
+    The bytecode has docstrings only if `docstrings`. Returns how many were compiled. A file that is not valid Python
+    3.13 (a template, say) stays as it is.
     """
     require_lambdas_python()
     paths = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.py"))]
     jobs = [(path, keeps_source(path)) for path in paths]
     if len(jobs) < 64:
-        return sum(_compile_some(folder, jobs))
+        return sum(_compile_some(folder, jobs, docstrings))
     workers = os.process_cpu_count() or 1
     parts = [jobs[start::workers] for start in range(workers)]
     with ProcessPoolExecutor(workers) as pool:
-        results = [pool.submit(_compile_some, folder, part) for part in parts]
+        results = [pool.submit(_compile_some, folder, part, docstrings) for part in parts]
         return sum(sum(result.result()) for result in results)
 
 
-def _compile_some(folder: Path, jobs: list[tuple[str, bool]]) -> list[bool]:
-    return [_compile_one(folder, path, keep) for path, keep in jobs]
+def _compile_some(folder: Path, jobs: list[tuple[str, bool]], docstrings: bool) -> list[bool]:
+    return [_compile_one(folder, path, keep, docstrings) for path, keep in jobs]
 
 
-def _compile_one(folder: Path, path: str, keep_source: bool) -> bool:
+def _compile_one(folder: Path, path: str, keep_source: bool, docstrings: bool) -> bool:
     source = folder / path
     target = source.parent / "__pycache__" / f"{source.stem}.{sys.implementation.cache_tag}.pyc"
     content = source.read_bytes()
     try:
         tree = ast.parse(content)
-        if not keep_source:
+        if not docstrings:
             _empty_docstrings(tree)
-        code = compile(
-            tree, path, "exec", dont_inherit=True
-        )  # importing puts the true path in the relative one's place
+        # A relative path, for the same bytes wherever it is built; importing puts the true one in its place.
+        code = compile(tree, path, "exec", dont_inherit=True)
     except (SyntaxError, ValueError):
         return False
     target.parent.mkdir(exist_ok=True)
@@ -80,13 +80,10 @@ def _compile_one(folder: Path, path: str, keep_source: bool) -> bool:
 
 
 def _empty_docstrings(tree: ast.Module) -> None:
-    """Make each docstring one space: 10 MB less to store, read and keep in memory, and still a string to whoever asks."""
+    """Make each docstring one space: 10 MB less to store, read and keep, and still a string to whoever asks for it."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.body:
             first = node.body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                first.value.value = " "
+            value = first.value if isinstance(first, ast.Expr) else None
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                value.value = " "

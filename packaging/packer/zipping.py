@@ -19,7 +19,7 @@ def write(service_zip: Path, light: Path, pack: Path, output: Path, *, level: st
         service = Path(scratch)
         with zipfile.ZipFile(service_zip) as source:
             source.extractall(service, [name for name in source.namelist() if not name.endswith("/")])
-        bytecode.compile_tree(service, lambda _: True)
+        bytecode.compile_tree(service, lambda _: True, docstrings=True)
         files = {path: light / path for path, _ in walk(light)}
         files |= {path: service / path for path, _ in walk(service)}
         files[pack.name] = pack
