@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -116,8 +115,3 @@ def test_cloudformations_functions(value: object, text: str) -> None:
 def test_what_means_nothing_here_is_an_error_that_names_it(value: object) -> None:
     with pytest.raises(TemplateError, match=r"serverless\.yml: "):
         Resolver({"Models": "bucket-1"}).text(value)
-
-
-def test_the_lock_names_no_host() -> None:
-    packages = json.loads((PROJECT / "package-lock.json").read_text())["packages"]
-    assert [name for name, one in packages.items() if "resolved" in one] == []
