@@ -8,6 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Self
 
 from local.asynchronous import EventQueue
+from local.event_bridge import bridge_event
 from local.fronts import HttpApi
 from local.gateway import open_gateway, open_lambda_api
 from local.janitor import Janitor
@@ -156,9 +157,12 @@ class LocalLambda:
         self._pools[sandbox.function.name].stop(sandbox)
 
     def _deliver(self, change: S3Change) -> None:
+        bridged = bridge_event(change)
         for function in self._config.functions:
             if any(change.matches(trigger) for trigger in function.triggers):
                 self._queues[function.name].put(change.event())
+            if any(rule.asks_for(bridged) for rule in function.rules):
+                self._queues[function.name].put(bridged)
 
     def _pool(self, function: str | None) -> Pool:
         return self._pools[function or self._config.functions[0].name]

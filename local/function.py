@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from local.event_bridge import EventRule
+
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 
@@ -34,6 +36,7 @@ class Function:
     concurrency: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
     triggers: tuple[S3Trigger, ...] = ()
+    rules: tuple[EventRule, ...] = ()
 
     @property
     def arn(self) -> str:

@@ -14,6 +14,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from local.event_bridge import FILTERS, EventRule
 from local.function import ACCOUNT, REGION, Function, S3Trigger
 from local.launch import PROJECT
 
@@ -72,10 +73,24 @@ def _function(one: dict[str, Any], provider: dict[str, Any], resolver: Resolver,
         memory_mb=int(one.get("memorySize") or provider.get("memorySize") or 1024),
         timeout_s=float(one.get("timeout") or provider.get("timeout") or 6),
         tmp_mb=int(one.get("ephemeralStorageSize") or provider.get("ephemeralStorageSize") or 512),
-        concurrency=int(one["reservedConcurrency"]) if "reservedConcurrency" in one else None,
+        concurrency=None if (reserved := one.get("reservedConcurrency")) is None else int(reserved),
         environment={name: resolver.text(value) for name, value in variables.items()},
         triggers=(*(_trigger(event["s3"], resolver) for event in one.get("events", []) if "s3" in event), *notified),
+        rules=tuple(_rule(event["eventBridge"], resolver) for event in one.get("events", []) if _on_bus(event)),
     )
+
+
+def _on_bus(event: dict[str, Any]) -> bool:
+    return "pattern" in event.get("eventBridge", {})
+
+
+def _rule(event: dict[str, Any], resolver: Resolver) -> EventRule:
+    def resolved(part: Any) -> Any:  # noqa: ANN401
+        if isinstance(part, list):
+            return [one if isinstance(one, dict) and FILTERS & one.keys() else resolver.text(one) for one in part]
+        return {name: resolved(value) for name, value in part.items()}
+
+    return EventRule(resolved(event["pattern"]))
 
 
 def _notified(function: str, resources: dict[str, Any], resolver: Resolver) -> list[S3Trigger]:
@@ -176,7 +191,8 @@ def _print(stage: str, project: Path) -> dict[str, Any]:
     if not command.exists():
         raise TemplateError("serverless.yml can't be read: the framework is not installed; run `npm ci` first")
     run = subprocess.run(
-        [command, "print", "--format", "json", "--stage", stage],
+        # One compilation at a time: a laptop has not the cores for what Lambda does side by side.
+        [command, "print", "--format", "json", "--stage", stage, "--param", "compileConcurrency=1"],
         cwd=project,
         capture_output=True,
         text=True,

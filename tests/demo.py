@@ -53,8 +53,13 @@ class Demo:
 
 
 @contextmanager
-def demo(s3_server: LocalS3, suffix: str, bundle: Path = BUNDLE, **environment: str) -> Iterator[Demo]:
-    """Serve `bundle` from fresh buckets with serverless.yml's functions; links may point to this machine."""
+def demo(
+    s3_server: LocalS3, suffix: str, bundle: Path = BUNDLE, *, compiling: bool = False, **environment: str
+) -> Iterator[Demo]:
+    """Serve `bundle` from fresh buckets with serverless.yml's functions; links may point to this machine.
+
+    Only if `compiling`, S3's events start the compile function; else a test decides when there is a compiled form.
+    """
     template = read_template(suffix=f"-{suffix}")
     for name in template.buckets.values():
         s3_server.create_bucket(name)
@@ -63,6 +68,7 @@ def demo(s3_server: LocalS3, suffix: str, bundle: Path = BUNDLE, **environment: 
             function,
             handler=function.handler.replace("handler.", "loopback."),
             environment={**function.environment, "SWAP_SETTLE_SECONDS": "1", **environment},
+            rules=function.rules if compiling else (),
         )
         for function in template.functions
     )
