@@ -1,1 +1,1 @@
-"""Trains a compact image classifier from a folder of pictures and writes it as a bundle; never part of the deployment."""
+"""Trains a compact image classifier from a folder of pictures and writes it as a bundle; never deployed."""

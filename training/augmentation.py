@@ -1,36 +1,38 @@
-"""Owns what training pictures go through and served ones never do; it stays outside the model, in the input pipeline."""
+"""Owns what training pictures go through and served ones never do; it is no part of the model."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from training.pictures import Pixels
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Sequence
+
     import tensorflow as tf
-    from numpy.typing import NDArray
 
 MAX_ROTATION = 0.26  # radians, 15 degrees
 MAX_ASPECT = 1.25
 LABEL_SMOOTHING = 0.1
 
 
-def batches(
-    images: "NDArray[np.uint8]", targets: "NDArray[np.int64]", classes: int, *, size: int, batch: int, seed: int, mild: bool
-) -> "tf.data.Dataset":
-    """One shuffled pass as (float32 [batch, size, size, 3] in -1..1, soft labels float32 [batch, classes])."""
+def batches(train: Pixels, classes: int, *, size: int, batch: int, seed: int, mild: bool) -> "tf.data.Dataset":
+    """(float32 [batch, size, size, 3] in -1..1, soft labels float32 [batch, classes]), new at every pass."""
     import tensorflow as tf
 
-    pixels, labels = tf.constant(images), tf.one_hot(targets, classes)
+    pixels, labels, n = tf.constant(train.images), tf.one_hot(train.targets, classes), len(train.images)
 
-    def load(indices: Any, step_seed: Any) -> Any:
+    def load(indices: "tf.Tensor", step_seed: "tf.Tensor") -> "tuple[tf.Tensor, tf.Tensor]":
         chosen = tf.gather(pixels, indices)
         return augment(chosen, tf.gather(labels, indices), size=size, seed=step_seed, mild=mild)
 
-    order = tf.data.Dataset.range(len(images)).shuffle(len(images), seed=seed)
-    order = order.batch(batch, drop_remainder=len(images) >= batch)
-    seeds = tf.data.Dataset.random(seed=seed).batch(2)
+    order = tf.data.Dataset.range(n).shuffle(n, seed=seed, reshuffle_each_iteration=True)
+    order = order.batch(batch, drop_remainder=n >= batch)
+    seeds = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True).batch(2)
     return tf.data.Dataset.zip(order, seeds).map(load, num_parallel_calls=2).prefetch(4)
 
 
-def augment(images: Any, labels: Any, *, size: int, seed: Any, mild: bool) -> tuple[Any, Any]:
+def augment(
+    images: "tf.Tensor", labels: "tf.Tensor", *, size: int, seed: "tf.Tensor", mild: bool
+) -> "tuple[tf.Tensor, tf.Tensor]":
     """Geometry, colour and, unless mild, erasing and mixing of uint8 [n, s, s, 3] and one-hot float32 [n, classes]."""
     import tensorflow as tf
 
@@ -44,14 +46,14 @@ def augment(images: Any, labels: Any, *, size: int, seed: Any, mild: bool) -> tu
     return x, labels
 
 
-def _uniform(seed: Any, index: int, shape: Any, low: float, high: float) -> Any:
+def _uniform(seed: "tf.Tensor", index: int, shape: "Sequence[int | tf.Tensor]", low: float, high: float) -> "tf.Tensor":
     import tensorflow as tf
 
     return tf.random.stateless_uniform(shape, tf.random.experimental.stateless_fold_in(seed, index), low, high)
 
 
-def _warp(images: Any, size: int, seed: Any, smallest: float) -> Any:
-    """A random window (share of the area: `smallest`..1), turned, mirrored and stretched, sampled to size x size once."""
+def _warp(images: "tf.Tensor", size: int, seed: "tf.Tensor", smallest: float) -> "tf.Tensor":
+    """A random window (share of the area: `smallest`..1), turned, mirrored and stretched, in one sampling."""
     import math
 
     import tensorflow as tf
@@ -81,7 +83,7 @@ def _warp(images: Any, size: int, seed: Any, smallest: float) -> Any:
     )
 
 
-def _recolour(x: Any, seed: Any) -> Any:
+def _recolour(x: "tf.Tensor", seed: "tf.Tensor") -> "tf.Tensor":
     """0..255 to -1..1 with random brightness, contrast, saturation and a slight cast, as lamps and cameras have."""
     import tensorflow as tf
 
@@ -95,7 +97,7 @@ def _recolour(x: Any, seed: Any) -> Any:
     return tf.clip_by_value(x + _uniform(seed, 2, shape, -0.3, 0.3) + cast, -1.0, 1.0)
 
 
-def _box(seed: Any, n: Any, size: Any, share: Any) -> Any:
+def _box(seed: "tf.Tensor", n: "tf.Tensor", size: "tf.Tensor", share: "tf.Tensor") -> "tf.Tensor":
     """Masks float32 [n, size, size, 1], 1 inside a random square that covers about `share` of the picture."""
     import tensorflow as tf
 
@@ -107,7 +109,7 @@ def _box(seed: Any, n: Any, size: Any, share: Any) -> Any:
     return tf.cast(mask, tf.float32)[..., None]
 
 
-def _erase(x: Any, seed: Any) -> Any:
+def _erase(x: "tf.Tensor", seed: "tf.Tensor") -> "tf.Tensor":
     """Blank a square of up to a fifth of the area with a random colour, in every second picture or so."""
     import tensorflow as tf
 
@@ -117,7 +119,7 @@ def _erase(x: Any, seed: Any) -> Any:
     return x * (1 - mask) + mask * _uniform(seed, 2, [n, 1, 1, 3], -1.0, 1.0)
 
 
-def _mix(x: Any, labels: Any, seed: Any) -> tuple[Any, Any]:
+def _mix(x: "tf.Tensor", labels: "tf.Tensor", seed: "tf.Tensor") -> "tuple[tf.Tensor, tf.Tensor]":
     """Per batch at random: half as they are, a quarter mixed up (Zhang 2018), a quarter cut-mixed (Yun 2019)."""
     import tensorflow as tf
 
@@ -126,6 +128,7 @@ def _mix(x: Any, labels: Any, seed: Any) -> tuple[Any, Any]:
     other_x, other_labels = tf.reverse(x, [0]), tf.reverse(labels, [0])  # the batch is shuffled already
     amount = _uniform(seed, 0, [n], 0.0, 0.5)
     blend = tf.zeros_like(x[..., :1]) + tf.reshape(amount, [-1, 1, 1, 1])
-    mask = tf.where(kind < 2.0, tf.zeros_like(blend), tf.where(kind < 3.0, blend, _box(seed, n, tf.shape(x)[1], amount)))
+    mixed = tf.where(kind < 3.0, blend, _box(seed, n, tf.shape(x)[1], amount))
+    mask = tf.where(kind < 2.0, tf.zeros_like(blend), mixed)
     share = tf.reduce_mean(mask, [1, 2, 3])[:, None]
     return x * (1 - mask) + other_x * mask, labels * (1 - share) + other_labels * share

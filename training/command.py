@@ -1,7 +1,8 @@
 """Train a first image classifier from a folder of pictures and write it as a bundle that the service can serve.
 
-DIR holds one folder of pictures per class (DIR/cat/*.jpg, DIR/dog/*.jpg), or train/, validation/ and test/ folders that
-each do. Splits that are missing are drawn from the training pictures: a tenth of each class, the same ones for the same seed.
+DIR holds one folder of pictures per class (DIR/cat/*.jpg, DIR/dog/*.jpg), or train/, validation/ and test/ folders
+that each do. Splits that are missing are drawn from the training pictures: a tenth of each class, the same for the
+same seed. Whichever of --epochs and --minutes is used up first ends the training, always with a finished model.
 """
 
 import argparse
@@ -10,15 +11,13 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
-from importlib.metadata import version
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from training import fitting, pictures, report
 from training.pictures import DatasetError, Pixels, Tree
 
 SERVING_FILTER, SERVING_SCALE = "bilinear", "tf"
-MIN_SIZE, MAX_SIZE = 32, 512
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,44 +35,36 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("train_demo", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("train_demo", description=__doc__, formatter_class=raw)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of folders of pictures")
-    parser.add_argument("--out", type=Path, default=Path("trained"), metavar="DIR", help="where the bundle goes (%(default)s)")
-    parser.add_argument("--size", type=_between(MIN_SIZE, MAX_SIZE), default=96, help="input side in pixels (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path("trained"), metavar="DIR", help="for the bundle (%(default)s)")
+    parser.add_argument("--size", type=_between(32, 512), default=96, help="input side in pixels (%(default)s)")
     parser.add_argument("--epochs", type=_between(1, 10_000), help="passes over the pictures, at most (200)")
     parser.add_argument("--minutes", type=_minutes, help="minutes of training, at most (20)")
     parser.add_argument("--seed", type=int, default=1, help="decides splits and chance (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="a try-out: at most 10 epochs and 2 minutes")
-    parser.add_argument("--no-test", action="store_true", help="leave the test split alone, while you still compare settings")
+    parser.add_argument("--no-test", action="store_true", help="leave the test split alone for now")
     return parser
 
 
-def _between(low: int, high: int) -> "type[int]":
-    class Bounded(int):
-        """An int in range; argparse names this class when the text is no number."""
+def _between(low: int, high: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not low <= int(text) <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not between {low} and {high}")
+        return int(text)
 
-        def __new__(cls, text: str) -> "Bounded":
-            number = super().__new__(cls, text)
-            if not low <= number <= high:
-                raise argparse.ArgumentTypeError(f"{text} is not between {low} and {high}")
-            return number
-
-    Bounded.__name__ = "number"
-    return Bounded
-
-
-def _minutes(text: str) -> float:
-    number = float(text)
-    if not 0 < number <= 24 * 60:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1440")
     return number
 
 
-def train_and_write(tree: Tree, options: argparse.Namespace, command: str) -> None:
-    """Read the pictures, train within the plan, measure, and write bundle, report.json and README.md to the out folder."""
-    import tensorflow as tf
+def _minutes(text: str) -> float:
+    if not 0 < float(text) <= 24 * 60:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1440")
+    return float(text)
 
-    tf.config.threading.set_intra_op_parallelism_threads(os.process_cpu_count() or 1)
+
+def train_and_write(tree: Tree, options: argparse.Namespace, command: str) -> None:
+    """Read the pictures, train, measure, and write the bundle, report.json and README.md to the out folder."""
     options.out.mkdir(parents=True, exist_ok=True)
     size, classes = options.size, len(tree.labels)
     read = {name: _read(tree, name, size * 4 // 3 if name == "train" else size) for name in ("train", "validation")}
@@ -123,7 +114,7 @@ def _write_bundle(fitted: fitting.Fitted, tree: Tree, out: Path, size: int) -> N
             "scale": SERVING_SCALE,
         },
     }
-    (out / "architecture.json").write_text(fitted.model.to_json(indent=1) + "\n", "utf-8")
+    (out / "architecture.json").write_text(fitted.model.to_json(), "utf-8")
     fitted.model.save_weights(out / "model.weights.h5")
     (out / "serving.json").write_text(json.dumps(serving, indent=2) + "\n", "utf-8")
 
@@ -131,6 +122,10 @@ def _write_bundle(fitted: fitting.Fitted, tree: Tree, out: Path, size: int) -> N
 def _report(
     fitted: fitting.Fitted, tree: Tree, read: dict[str, Pixels], options: argparse.Namespace, command: str
 ) -> report.Report:
+    import keras
+    import PIL
+    import tensorflow as tf
+
     size, out, model = options.size, options.out, fitted.model
     test = None if options.no_test else _read(tree, "test", size)
     samples = _samples(tree, out, size)
@@ -140,9 +135,10 @@ def _report(
         command=command,
         seed=options.seed,
         hardware=report.hardware(),
-        versions={name: version(name) for name in ("keras", "tensorflow-cpu", "pillow")},
+        versions={"keras": keras.__version__, "tensorflow": tf.__version__, "pillow": PIL.__version__},
         epochs=fitted.epochs,
         training_minutes=round(fitted.minutes, 1),
+        cpu_minutes=round(fitted.cpu_minutes, 1),
         input_size=size,
         parameters=model.count_params(),
         weights_bytes=(out / "model.weights.h5").stat().st_size,

@@ -1,9 +1,10 @@
 """Owns the training run: the plan (sizes and learning rate over time), the loop, and the weights it ends with."""
 
+import functools
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from training import architecture, augmentation
@@ -12,10 +13,13 @@ from training.pictures import Pixels
 if TYPE_CHECKING:
     import keras
     import numpy as np
+    import tensorflow as tf
     from numpy.typing import NDArray
 
 WARM_UP = 0.05
 MILD_FROM = 0.9
+REPORT_EACH = 5  # epochs
+GROWTH = ((0.35, 1 / 2), (0.7, 2 / 3), (0.9, 5 / 6), (math.inf, 1.0))  # until this progress, this share of the size
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +41,9 @@ class Plan:
         return self.peak_rate * 0.5 * (1 + math.cos(math.pi * min((progress - WARM_UP) / (1 - WARM_UP), 1.0)))
 
     def size_at(self, progress: float) -> int:
-        """Side in pixels at progress 0..1: two thirds of the final size first, which costs less than half."""
-        share = 2 / 3 if progress < 0.55 else 5 / 6 if progress < 0.85 else 1.0
-        step = architecture.STRIDE
-        return max(step, min(self.size, round(self.size * share / step) * step)) if share < 1 else self.size
+        """Side in pixels at progress 0..1: small pictures first (Tan 2021), since a pass over them costs a fraction."""
+        share = next(share for until, share in GROWTH if progress < until)
+        return max(round(self.size * share / architecture.STRIDE), 1) * architecture.STRIDE if share < 1 else self.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,30 @@ class Fitted:
     model: "keras.Model"
     epochs: int
     minutes: float
+    cpu_minutes: float
+
+
+@dataclass(slots=True)
+class Clock:
+    """How far a run is, 0..1: by pictures seen or by time, whichever is further."""
+
+    plan: Plan
+    began: float = field(default_factory=time.monotonic)
+    cpu_began: float = field(default_factory=time.process_time)
+    epoch: int = 0
+    share_of_epoch: float = 0.0
+
+    @property
+    def minutes(self) -> float:
+        return (time.monotonic() - self.began) / 60
+
+    @property
+    def cpu_minutes(self) -> float:
+        return (time.process_time() - self.cpu_began) / 60
+
+    @property
+    def progress(self) -> float:
+        return max((self.epoch + self.share_of_epoch) / self.plan.epochs, self.minutes / self.plan.minutes)
 
 
 def fit(train: Pixels, validation: Pixels, classes: int, plan: Plan, say: Callable[[str], None]) -> Fitted:
@@ -58,39 +85,52 @@ def fit(train: Pixels, validation: Pixels, classes: int, plan: Plan, say: Callab
 
     keras.utils.set_random_seed(plan.seed)
     model = architecture.build(classes, None, training=True)
-    model.compile(
-        keras.optimizers.AdamW(plan.peak_rate, weight_decay=plan.weight_decay),
-        keras.losses.CategoricalCrossentropy(),
-        weighted_metrics=[],
-    )
-    weights = class_weights(train.targets, classes)
-    began, epoch, progress = time.monotonic(), 0, 0.0
-    while progress < 1.0:
-        size, epoch_began = plan.size_at(progress), progress
-        batches = augmentation.batches(
-            train.images, train.targets, classes, size=size, batch=plan.batch, seed=plan.seed + epoch, mild=progress >= MILD_FROM
-        )
-        steps = max(len(train.images) // plan.batch, 1)
-        for step, (images, labels) in enumerate(batches):
-            elapsed = (time.monotonic() - began) / 60
-            progress = max((epoch + step / steps) / plan.epochs, elapsed / plan.minutes)
-            if progress >= 1.0:
-                break
-            model.optimizer.learning_rate.assign(plan.rate(progress))
-            loss = model.train_on_batch(images, labels, sample_weight=labels.numpy() @ weights)
-        epoch += 1
-        progress = max(progress, epoch / plan.epochs)
-        if epoch % 5 == 0 or progress >= 1.0 or epoch_began == 0.0:
-            right = float((predict(model, validation).argmax(1) == validation.targets).mean())
-            minutes = (time.monotonic() - began) / 60
-            say(f"epoch {epoch:3d}  {progress:4.0%}  {minutes:5.1f} min  {size} px  loss {float(loss):.3f}  validation {right:.1%}")
+    optimizer = keras.optimizers.AdamW(plan.peak_rate, weight_decay=plan.weight_decay)
+    model.compile(optimizer, keras.losses.CategoricalCrossentropy())
+    passes = functools.cache(functools.partial(_passes, train, classes, plan))  # tracing a pipeline costs seconds
+    weights, clock = class_weights(train.targets, classes), Clock(plan)
+    while (progress := clock.progress) < 1.0 or clock.epoch == 0:
+        size = plan.size_at(progress)
+        loss = _train_epoch(model, passes(size, progress >= MILD_FROM), weights, clock)
+        if clock.epoch % REPORT_EACH == 0 or clock.progress >= 1.0:
+            say(_line(clock, size, loss, _accuracy(model, validation)))
     final = architecture.build(classes, plan.size)
     final.set_weights(model.get_weights())
-    return Fitted(final, epoch, (time.monotonic() - began) / 60)
+    return Fitted(final, clock.epoch, clock.minutes, clock.cpu_minutes)
+
+
+def _passes(train: Pixels, classes: int, plan: Plan, size: int, mild: bool) -> "tf.data.Dataset":
+    return augmentation.batches(train, classes, size=size, batch=plan.batch, seed=plan.seed, mild=mild)
+
+
+def _train_epoch(
+    model: "keras.Model", batches: "tf.data.Dataset", weights: "NDArray[np.float32]", clock: Clock
+) -> float:
+    """One pass, or as much of it as the time allows; the mean loss of its batches."""
+    steps = len(batches)
+    losses: list[float] = []
+    for step, (images, labels) in enumerate(batches):
+        clock.share_of_epoch = step / steps
+        if clock.progress >= 1.0 and losses:
+            break
+        model.optimizer.learning_rate.assign(clock.plan.rate(clock.progress))
+        losses.append(float(model.train_on_batch(images, labels, sample_weight=labels.numpy() @ weights)))
+    clock.epoch, clock.share_of_epoch = clock.epoch + 1, 0.0
+    return sum(losses) / len(losses)
+
+
+def _accuracy(model: "keras.Model", pixels: Pixels) -> float:
+    return float((predict(model, pixels).argmax(1) == pixels.targets).mean()) if len(pixels.targets) else math.nan
+
+
+def _line(clock: Clock, size: int, loss: float, accuracy: float) -> str:
+    share = min(clock.progress, 1.0)
+    cost = f"epoch {clock.epoch:3d}  {share:4.0%}  {clock.minutes:5.1f} min"
+    return f"{cost}  {size} px  loss {loss:.3f}  validation {accuracy:.1%}"
 
 
 def class_weights(targets: "NDArray[np.int64]", classes: int) -> "NDArray[np.float32]":
-    """Weights float32 [classes] of mean 1 over the pictures: inverse square roots of the counts, so that rare classes count."""
+    """Weights float32 [classes] of mean 1 over the pictures: inverse square roots of the counts."""
     import numpy as np
 
     counts = np.bincount(targets, minlength=classes)

@@ -30,7 +30,7 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Pixels:
-    """Pictures uint8 [n, size, size, 3], their class indices int64 [n], their files, and those that could not be read."""
+    """Pictures uint8 [n, size, size, 3], their class indices int64 [n] and files; those that could not be read."""
 
     images: "NDArray[np.uint8]"
     targets: "NDArray[np.int64]"
@@ -53,19 +53,25 @@ def find_tree(root: Path, seed: int) -> Tree:
 
 
 def _labels(folder: Path) -> tuple[str, ...]:
-    labels = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")))
+    labels = _folders(folder)
     if len(labels) < 2:
         found = f"only the class '{labels[0]}'" if labels else "no folder"
-        raise DatasetError(f"{folder} holds {found}; a classifier needs at least two classes, each a folder of pictures.")
+        raise DatasetError(f"{folder} holds {found}; it needs at least two classes, each a folder of pictures.")
     empty = [label for label in labels if not _pictures(folder / label)]
     if empty:
-        raise DatasetError(f"No pictures in {folder} for: {', '.join(empty)}. Add some ({_suffixes()}) or remove the folder.")
+        suffixes = ", ".join(sorted(SUFFIXES))
+        raise DatasetError(
+            f"No pictures in {folder} for: {', '.join(empty)}. Add some ({suffixes}) or remove the folder."
+        )
     return labels
 
 
+def _folders(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(e.name for e in folder.iterdir() if e.is_dir() and not e.name.startswith(".")))
+
+
 def _listing(folder: Path, labels: Sequence[str]) -> tuple[tuple[Path, int], ...]:
-    unknown = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name not in labels)
-    unknown = [name for name in unknown if not name.startswith(".")]
+    unknown = [name for name in _folders(folder) if name not in labels]
     if unknown:
         raise DatasetError(f"{folder} holds classes that train does not: {', '.join(unknown)}.")
     return tuple((path, index) for index, label in enumerate(labels) for path in _pictures(folder / label))
@@ -75,10 +81,6 @@ def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
-
-
-def _suffixes() -> str:
-    return ", ".join(sorted(SUFFIXES))
 
 
 def _hold_out(

@@ -1,5 +1,6 @@
 """Owns the figures of a trained model: what was right, what was taken for what, and the page that says so."""
 
+import os
 import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,9 +14,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+INTRODUCTION = """It tells {count} classes apart: {labels}.
+
+The bundle is `architecture.json`, `model.weights.h5` and `serving.json`; `report.json` holds the figures below.
+`scripts/train_demo` wrote all of them, and this page.
+"""
+CHOICE = "The validation split chose the configuration; the test split was looked at once, at the end.\n"
+SAMPLES = "## Sample pictures\n\nFull-size pictures that the training never saw, in `samples/`.\n"
+
+
 @dataclass(frozen=True, slots=True)
 class SplitFigures:
-    """Accuracy on one split; `mean_class_recall` counts every class alike; `confusion[truth][answer]` counts pictures."""
+    """Accuracy on one split; `mean_class_recall` counts classes alike; `confusion[truth][answer]` counts."""
 
     pictures: int
     accuracy: float
@@ -44,6 +54,7 @@ class Report:
     versions: dict[str, str]
     epochs: int
     training_minutes: float
+    cpu_minutes: float
     input_size: int
     parameters: int
     weights_bytes: int
@@ -77,16 +88,15 @@ def answers(
     probabilities: "NDArray[np.float32]", pixels: Pixels, labels: Sequence[str], root: Path
 ) -> list[SampleAnswer]:
     """The best label of each sample picture, named relative to `root`."""
+    rows = zip(pixels.paths, pixels.targets, probabilities.argmax(1), probabilities.max(1), strict=True)
     return [
-        SampleAnswer(path.relative_to(root).as_posix(), labels[target], labels[int(row.argmax())], round(float(row.max()), 4))
-        for path, target, row in zip(pixels.paths, pixels.targets, probabilities, strict=True)
+        SampleAnswer(path.relative_to(root).as_posix(), labels[truth], labels[answer], round(float(score), 4))
+        for path, truth, answer, score in rows
     ]
 
 
 def hardware() -> str:
     """Processor and number of cores, as far as the system tells."""
-    import os
-
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
     except OSError:
@@ -99,9 +109,7 @@ def as_markdown(report: Report) -> str:
     """The page README.md of a trained bundle."""
     parts = [
         "# A trained image classifier\n",
-        f"It tells {len(report.labels)} classes apart: {', '.join(report.labels)}. "
-        "`architecture.json`, `model.weights.h5` and `serving.json` are the bundle; `report.json` holds the figures below. "
-        "This page is written by `scripts/train_demo`.\n",
+        INTRODUCTION.format(count=len(report.labels), labels=", ".join(report.labels)),
         _figures(report),
     ]
     for name, figures in (("test", report.test), ("validation", report.validation)):
@@ -109,7 +117,7 @@ def as_markdown(report: Report) -> str:
             parts.append(f"## What was taken for what: {name} split\n\nRows are the truth, columns the answer.\n")
             parts.append(_confusion(figures, report.labels))
     if report.samples:
-        parts.append("## Sample pictures\n\nFull-size pictures that the training never saw, beside this page in `samples/`.\n")
+        parts.append(SAMPLES)
         rows = [[f"[{s.file}]({s.file})", s.truth, s.answer, f"{s.score:.4f}"] for s in report.samples]
         parts.append(_table(["picture", "truth", "answer", "score"], rows))
     return "\n".join(parts)
@@ -119,24 +127,24 @@ def _figures(report: Report) -> str:
     rows = []
     for name, figures in (("test", report.test), ("validation", report.validation)):
         if figures:
-            text = f"{figures.accuracy:.1%} of {figures.pictures} pictures, mean class recall {figures.mean_class_recall:.1%}"
-            rows.append([f"accuracy, {name} split", text])
+            recall = f"mean class recall {figures.mean_class_recall:.1%}"
+            rows.append([f"accuracy, {name} split", f"{figures.accuracy:.1%} of {figures.pictures} pictures, {recall}"])
     rows += [
         ["parameters", f"{report.parameters:,}"],
         ["weights", f"{report.weights_bytes:,} bytes"],
         ["input", f"{report.input_size} x {report.input_size} RGB"],
-        ["training", f"{report.train_pictures} pictures, {report.epochs} epochs, {report.training_minutes:.1f} minutes"],
+        ["training", f"{report.train_pictures} pictures, {report.epochs} epochs"],
+        ["time", f"{report.training_minutes:.1f} minutes ({report.cpu_minutes:.1f} of processor time)"],
         ["hardware", report.hardware],
         ["software", ", ".join(f"{name} {version}" for name, version in report.versions.items())],
         ["date, seed", f"{report.date}, {report.seed}"],
         ["command", f"`{report.command}`"],
     ]
-    note = "The validation split chose the configuration; the test split was looked at once, at the end.\n" if report.test else ""
-    return _table(["", ""], rows) + ("\n" + note if note else "")
+    return _table(["", ""], rows) + (f"\n{CHOICE}" if report.test else "")
 
 
 def _confusion(figures: SplitFigures, labels: Sequence[str]) -> str:
-    rows = []
+    rows: list[list[str]] = []
     for label, counts in zip(labels, figures.confusion, strict=True):
         recall = f"{counts[len(rows)] / sum(counts):.0%}" if sum(counts) else "-"
         rows.append([f"**{label}**", *(str(count) if count else "" for count in counts), recall])
