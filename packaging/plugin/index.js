@@ -65,6 +65,7 @@ class PackerPlugin {
   /** After the installation: put an empty folder where the injector looks, and remember the full one. */
   async takeInstalled() {
     const link = this.installedLink;
+    await this.appears(link);
     if (fs.lstatSync(link).isSymbolicLink()) {
       this.installed = fs.realpathSync(link); // in the other plugin's cache
       fs.unlinkSync(link);
@@ -74,6 +75,15 @@ class PackerPlugin {
       fs.renameSync(link, this.installed);
     }
     fs.mkdirSync(this.installedLink);
+  }
+
+  /** The other plugin does not wait for the link that it makes. */
+  async appears(link) {
+    for (let tries = 0; tries < 200; tries += 1) {
+      if (fs.lstatSync(link, { throwIfNoEntry: false })) return;
+      await new Promise((resolve) => { setTimeout(resolve, 25); });
+    }
+    throw this.error(`serverless-python-requirements installed nothing: ${link} is missing`);
   }
 
   /** Turn the framework's zip of our own code into the package. */
