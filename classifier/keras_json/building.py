@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,7 @@ class Builder:
         self._limits = limits
         self._left = max_parameters
         self._inner: dict[int, Built] = {}
+        self._names: set[str] = set()
         self._zeros = self._counting_zeros(max_parameters)
 
     def build(self, graph: Model) -> Built:
@@ -79,7 +81,7 @@ class Builder:
         model = keras.Model(
             mapped(graph.inputs, lambda tensor: _pick(made, tensor)),
             mapped(graph.outputs, lambda tensor: _pick(made, tensor)),
-            name=_clean(graph.name),
+            name=self._name(graph.name),
         )
         return Built(graph, model, layers, self._inner)
 
@@ -132,12 +134,21 @@ class Builder:
             self._inner[id(built.model)] = built
             return built.model
         if layer.kind in _OWN:
-            return own_layers.make(layer, self._zeros)
+            return own_layers.make(layer, self._name(layer.name), self._zeros)
         options = {name: self._option(value) for name, value in layer.options.items()}
         if channels.needs_help(layer):
             options["data_format"] = "channels_last"
         zeros = {name: self._zeros for name in LAYERS[layer.kind] if name.endswith("_initializer")}
-        return getattr(keras.layers, layer.kind)(name=_clean(layer.name), **zeros, **options)
+        return getattr(keras.layers, layer.kind)(name=self._name(layer.name), **zeros, **options)
+
+    def _name(self, written: str) -> str:
+        """A name that Keras 3 and TensorFlow take ("/" and spaces are refused), unlike any before."""
+        clean = re.sub(r"[^A-Za-z0-9_.-]", "_", written).lstrip("_.-")[:200] or "layer"
+        name, number = clean, 1
+        while name in self._names:
+            name, number = f"{clean}_{number}", number + 1
+        self._names.add(name)
+        return name
 
     def _option(self, value: Value) -> Option:
         if isinstance(value, Layer):
@@ -222,8 +233,3 @@ def _operation(kind: str) -> Callable[..., Any]:
     for part in name.split("."):
         found = getattr(found, part)
     return found  # type: ignore[no-any-return]
-
-
-def _clean(name: str) -> str:
-    """Keras 3 refuses "/" in names."""
-    return name.replace("/", "_")

@@ -170,6 +170,9 @@ def resolve(model: Model, *, keras_2: bool) -> Model:
     nested = {layer.name for layer in model.layers if layer.model is not None}
     inner = [tensor for layer in model.layers for call in layer.calls for tensor in call.tensors()]
     outer = [*tensors_in(model.outputs)]
+    for tensor in tensors_in(model.inputs):
+        if tensor.layer not in counts:
+            raise ModelError(f"input {tensor.layer!r} of {model.name!r} is not one of its layers")
     renumber_inner = _renumbering(inner, nested, counts, first=1 if keras_2 else 0)
     renumber_outer = _renumbering(outer, nested, counts, first=1)
     layers = tuple(

@@ -31,11 +31,11 @@ def l2_normalize(x: Tensor, axis: int | list[int] | None = None, epsilon: float 
     return x * keras.ops.rsqrt(keras.ops.maximum(total, epsilon))
 
 
-def make(layer: Layer, zeros: Initializer) -> keras.Layer:
+def make(layer: Layer, name: str, zeros: Initializer) -> keras.Layer:
     """LayerScale (x * gamma) of applications.convnext, CustomScaleLayer (a + b * scale) of inception_resnet_v2."""
     import keras
 
-    dtype, name = layer.options["dtype"], layer.name.replace("/", "_")
+    dtype = layer.options["dtype"]
 
     class LayerScale(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
         def build(self, _: Tensor) -> None:

@@ -79,7 +79,7 @@ class Reader:
         )
         if shape is None and first.model is not None:
             inner = next(tensors_in(first.model.inputs))
-            shape = first.model.layer(inner.layer).options["batch_shape"]  # type: ignore[assignment]
+            shape = first.model.layer(inner.layer).options.get("batch_shape")  # type: ignore[assignment]
         place = self._place(name, "Sequential")
         if shape is None:
             raise ModelError(f"{place}: the JSON does not say what its input's shape is")

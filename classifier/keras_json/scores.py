@@ -17,6 +17,8 @@ _KEEPS_WIDTH: Final = frozenset(
     | {"GlobalAveragePooling2D", "GlobalMaxPooling2D", "ops.softmax", "ops.sigmoid"}
 )
 
+_FAR: Final = 1_000  # enough for any chain of such layers, and an end for a graph that runs in a circle
+
 
 def activation(graph: Model, tensor: Tensor) -> str:
     """The name of the function that made a tensor: "softmax", "sigmoid", "linear", ..."""
@@ -45,7 +47,7 @@ def units(graph: Model, tensor: Tensor) -> int | None:
 
 def _backwards(graph: Model, tensor: Tensor) -> Iterator[Layer]:
     """The layer that made a tensor, the one that made its first input, and so on; into nested models, not out again."""
-    while True:
+    for _ in range(_FAR):
         layer = graph.layer(tensor.layer)
         if layer.model is not None:
             inner = list(tensors_in(layer.model.outputs))

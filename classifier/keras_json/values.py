@@ -63,9 +63,15 @@ def activation(value: Json, *, keras_2: bool, place: Place) -> str:
 
 
 def _function_name(value: Json, place: Place) -> str | None:
-    """A function is written as its name or, since 2.13, as {"class_name": "function", "config": name}."""
+    """A function is written as its name or, since 2.13, as {"class_name": "function", "config": name}.
+
+    The latter is what `activation=tf.nn.swish` becomes; a function of somebody's own can't be told from TensorFlow's by
+    that, so the name counts.
+    """
     if isinstance(value, dict) and value.get("class_name") == "function":
-        check_origin(value, place)
+        check_origin({"module": value.get("module")}, place)
+        if value.get("registered_name") not in (None, "function", value.get("config")):
+            raise ModelNotAllowedError(f"{place}: {_brief(value.get('registered_name'))} is a custom function")
         value = value.get("config")
     if value is None or isinstance(value, str):
         return value
@@ -127,8 +133,7 @@ def _is_keras_name(registered: Json, value: Mapping[str, Json]) -> bool:
     if not isinstance(registered, str):
         return False
     package, _, name = registered.rpartition(">")
-    own = value.get("class_name") if value.get("class_name") != "function" else value.get("config")
-    return name == own and (not package or package.split(".")[0] in ("keras", "tf_keras"))
+    return name == value.get("class_name") and (not package or package.split(".")[0] in ("keras", "tf_keras"))
 
 
 def check_plain(value: Json, place: Place) -> None:

@@ -41,6 +41,9 @@ class Assigner:
         array = dataset.read()
         if array.dtype.kind not in "fiub":
             raise ModelError(f"weights: {dataset.path!r} holds {array.dtype}, not numbers")
+        if variable.dtype in ("float16", "float32", "float64"):
+            with np.errstate(over="ignore"):
+                array = array.astype(variable.dtype, copy=False)
         if not np.isfinite(array).all():
             raise ModelError(f"weights: {dataset.path!r} of layer {place!r} holds NaN or infinity")
         variable.assign(array)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import keras
 
-    from classifier.keras_json import Architecture, Built
+    from classifier.keras_json import Architecture, Built, Limits
 
 # What a model may hold beyond its weights file: states of random generators, counters.
 _SLACK = 10_000
@@ -27,12 +27,18 @@ def load_model(architecture: Architecture, weights: bytes | Path) -> keras.Model
     compiled. Raises ModelError naming layer and shapes where they don't fit, ModelNotAllowedError for a file that reads
     elsewhere, ModelTooLargeError.
     """
-    with open_store(weights, architecture.limits.max_parameters * 4) as store:
+    with open_store(weights, _max_bytes(weights, architecture.limits)) as store:
         built = architecture.build(max_parameters=store.elements + _SLACK)
         assigner = Assigner()
         _load(built, store, assigner)
         assigner.check_all_set(built.model)
         return built.model
+
+
+def _max_bytes(weights: bytes | Path, limits: Limits) -> int:
+    """What a file of this size may declare: zlib shrinks zeros a thousandfold, real weights hardly."""
+    size = len(weights) if isinstance(weights, bytes) else weights.stat().st_size
+    return min(limits.max_parameters * 4, max(size * limits.max_inflation, _SLACK * 100))
 
 
 def _load(built: Built, store: Store, assigner: Assigner) -> None:

@@ -40,12 +40,10 @@ class Dataset:
 
         try:
             array: np.ndarray = self.node[()]
-            kind = self.node.attrs.get("dtype")
-        except (OSError, ValueError, RuntimeError) as error:
+            if self.node.attrs.get("dtype") in ("bfloat16", b"bfloat16"):
+                array = (np.ascontiguousarray(array).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+        except (OSError, ValueError, RuntimeError, TypeError) as error:
             raise ModelError(f"weights: {self.path!r} can't be read: {error}") from error
-        if kind in ("bfloat16", b"bfloat16"):
-            bits = np.ascontiguousarray(array).view(np.uint16).astype(np.uint32) << 16
-            return bits.view(np.float32)
         return array
 
 
