@@ -1,0 +1,69 @@
+"""Publish models to S3, look at them, check them, bring them from stage to stage, and go back.
+
+PLACE is s3://bucket/prefix, or a stage's name (models/<stage>/ in the bucket that MODEL_BUCKET names); without one,
+MODEL_BUCKET and MODEL_PREFIX say where. Exit codes: 0 done; 1 the model was refused or a check failed; 2 wrong usage;
+3 S3 doesn't allow it; 4 somebody else published meanwhile; 130 interrupted, which leaves the served model as it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from typing import TYPE_CHECKING
+
+from classifier.errors import ClassifierError
+from models.console import Console
+from models.errors import ModelsError, PlaceError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+VERBS = {
+    "publish": "make a model the served one, after checking it",
+    "list": "the versions that were published",
+    "show": "everything about one version",
+    "diff": "what changed between two versions",
+    "verify": "load what S3 holds as the function would, and check it",
+    "promote": "make one stage's model another's",
+    "rollback": "go back to a version that was published before",
+    "export": "the published model as .keras, SavedModel or .tflite",
+}
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; the exit code is the module's docstring's."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    options = _parser().parse_args(argv)
+    console = Console(options.json)
+    try:
+        code: int = importlib.import_module(f"models.{options.verb}").run(options, console)
+    except KeyboardInterrupt:
+        return _failed("interrupted; what is served is as it was, unless a line above says otherwise", INTERRUPTED)
+    except ModelsError as error:
+        return _failed(str(error), error.exit_code)
+    except ClassifierError as error:
+        return _failed(f"{error.code}: {error}", ModelsError.exit_code if error.status == 500 else PlaceError.exit_code)
+    return code
+
+
+def _failed(text: str, code: int) -> int:
+    print(f"models: {text}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "models", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, summary in VERBS.items():
+        module = importlib.import_module(f"models.{name}")
+        verb = verbs.add_parser(
+            name, help=summary, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        module.add_arguments(verb)
+        verb.add_argument("--json", action="store_true", help="the result as one JSON object on stdout")
+    return parser

@@ -1,0 +1,44 @@
+"""What a verb tells: progress as lines on stderr, its result on stdout, as text or (--json) as one JSON object."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """One verb's voice; `started` is by time.monotonic()."""
+
+    as_json: bool = False
+    started: float = field(default_factory=time.monotonic)
+
+    def progress(self, line: str) -> None:
+        """Say what is being done now, with the seconds since the start."""
+        print(f"[{time.monotonic() - self.started:6.1f} s] {line}", file=sys.stderr, flush=True)
+
+    def warn(self, line: str) -> None:
+        """Say what deserves a look."""
+        print(f"Warning: {line}", file=sys.stderr, flush=True)
+
+    def result(self, document: Mapping[str, Any], lines: Sequence[str]) -> None:
+        """Give the result: the document with --json, else the lines; how to undo it comes last in both."""
+        print(json.dumps(document, indent=1) if self.as_json else "\n".join(lines), flush=True)
+
+
+def table(rows: Sequence[Sequence[object]]) -> list[str]:
+    """Rows as lines with columns of equal width; the first row is the heading."""
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in texts) for column in range(len(texts[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in texts]
+
+
+def megabytes(size: int) -> str:
+    """A size as people read it."""
+    return f"{size / 1e6:.1f} MB" if size >= 100_000 else f"{size / 1e3:.1f} kB"

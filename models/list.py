@@ -1,0 +1,84 @@
+"""List the versions that were published at PLACE, newest first: when, from what, how large, how it was measured, and
+which one serves. `lost` versions can't be gone back to: the bucket no longer has their objects.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from models.console import Console, megabytes, table
+from models.place import find_place
+from models.timeline import BY_HAND, Timeline, read_timeline
+
+if TYPE_CHECKING:
+    import argparse
+
+    from models.record import Record
+
+HEADING = ("version", "published", "size", "labels", "difference", "engine", "state", "source")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("place", nargs="?", metavar="PLACE", help="s3://bucket/prefix or a stage")
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Print the list."""
+    place = find_place(options.place)
+    timeline = read_timeline(place)
+    rows = [summary(timeline, found) for found in timeline.publications]
+    document = {"place": place.url, "serving": timeline.serving, "versions": rows}
+    console.result(document, _lines(place.url, timeline, rows))
+    return 0
+
+
+def summary(timeline: Timeline, found: Record) -> dict[str, Any]:
+    """One publication as a list shows it."""
+    agreement = found.document.get("agreement", {})
+    compiled = agreement.get("compiled", {})
+    return {
+        "version": found.version,
+        "published": found.published,
+        "source": found.document.get("source", ""),
+        "bytes": found.document.get("bytes") or sum(int(entry.get("size", 0)) for entry in found.objects.values()),
+        "labels": found.document.get("labels"),
+        "largest_difference": agreement.get("source", {}).get("largest_difference"),
+        "engine": ("litert" if compiled["usable"] else "tensorflow") if compiled else None,
+        "verified": found.verified,
+        "serves": _serves(timeline, found),
+        "whole": timeline.is_whole(found),
+    }
+
+
+def _serves(timeline: Timeline, found: Record) -> bool:
+    current = timeline.current
+    same = current is not None and (found.version, found.published) == (current.version, current.published)
+    return same and not timeline.swapped
+
+
+def _lines(url: str, timeline: Timeline, rows: list[dict[str, Any]]) -> list[str]:
+    shown = [HEADING, *map(_row, rows)]
+    lines = table(shown) if rows else [f"Nothing was published at {url}."]
+    if timeline.serving == BY_HAND:
+        lines.append("Serving now: objects that were swapped by hand, newer than anything published.")
+    elif timeline.serving is None:
+        lines.append("Serving now: nothing; there is no whole bundle.")
+    return lines
+
+
+def _row(row: dict[str, Any]) -> tuple[str, ...]:
+    difference = row["largest_difference"]
+    return (
+        row["version"],
+        row["published"][:19].replace("T", " "),
+        megabytes(row["bytes"]),
+        _or_dash(row["labels"]),
+        "-" if difference is None else f"{difference:.1e}",
+        _or_dash(row["engine"]),
+        "serves" if row["serves"] else "" if row["whole"] else "lost",
+        row["source"],
+    )
+
+
+def _or_dash(value: object) -> str:
+    return "-" if value is None else str(value)

@@ -1,0 +1,42 @@
+"""What `verify` found out about a version, kept beside its objects (`versions/<fingerprint>/verified.json`).
+
+Not in published.json: writing that again would also end any swap by hand that counts now.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from models.place import NOT_THERE, Place, error_code, s3_trouble
+from models.release import VERSIONS, put
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NAME = "verified.json"
+
+
+def read_mark(place: Place, version: str) -> dict[str, Any] | None:
+    """The newest mark; None if the version was never verified after it was published."""
+    from botocore.exceptions import ClientError
+
+    key = _key(place, version)
+    with s3_trouble(f"reading s3://{place.bucket}/{key}"):
+        try:
+            body = place.client.get_object(Bucket=place.bucket, Key=key)["Body"].read()
+        except ClientError as error:
+            if error_code(error) in NOT_THERE:
+                return None
+            raise
+    document: dict[str, Any] = json.loads(body)
+    return document
+
+
+def write_mark(place: Place, version: str, document: Mapping[str, Any]) -> None:
+    """Keep what was found; nothing that serves reads it."""
+    put(place, _key(place, version), json.dumps(document, indent=1).encode(), "application/json")
+
+
+def _key(place: Place, version: str) -> str:
+    return f"{place.prefix}{VERSIONS}{version}/{NAME}"

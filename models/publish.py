@@ -1,0 +1,220 @@
+"""Publish a model: convert, compare with its source, compile, upload, make it live.
+
+SOURCE is a .keras file, an .h5 file of Keras 2 or 3, architecture JSON and weights (two files, or a folder of them), a
+SavedModel folder, or a frozen GraphDef. What is served changes in one step at the very end; stopping before it changes
+nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from classifier.preprocessing import CHOICES
+from models import record, serving_options, source
+from models.console import Console, megabytes
+from models.errors import UsageError
+from models.place import Place, find_place
+from models.release import Release, as_bundle, put_release, usable_report
+
+if TYPE_CHECKING:
+    import argparse
+
+    from classifier.compiled import Report
+    from classifier.engines import Engine
+    from classifier.serving import Serving
+    from models.serving_options import Sample
+    from models.source import KerasSource
+
+NAME = "publish"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A release that was checked, and what each sample picture gives."""
+
+    release: Release
+    samples: list[dict[str, Any]] = field(default_factory=list)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source", nargs="+", type=Path, metavar="SOURCE", help="a model; JSON and weights are two")
+    parser.add_argument("--to", metavar="PLACE", help="s3://bucket/prefix or a stage")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="one label a line, or a JSON list or object")
+    parser.add_argument("--preprocessing", metavar="SCALE", help=f"{', '.join(serving_options.SCALES)}, or a JSON file")
+    parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="where the model leaves it free")
+    parser.add_argument("--filter", choices=CHOICES["filter"], help="how pictures are resized")
+    parser.add_argument("--resize", choices=CHOICES["resize"], help="what becomes of other proportions")
+    parser.add_argument("--color", choices=CHOICES["color"], help="order of the channels")
+    parser.add_argument("--scores", choices=("softmax", "sigmoid", "logits"), help="what the model's output is")
+    parser.add_argument("--top-k", type=int, metavar="N", help="predictions in a reply")
+    parser.add_argument("--serving", type=Path, metavar="FILE", help="a serving.json to begin with")
+    parser.add_argument(
+        "--sample", type=Path, nargs="+", default=[], metavar="IMAGES", help="pictures or folders to compare on"
+    )
+    parser.add_argument("--input", metavar="TENSOR", help="of a GraphDef, or an input of a SavedModel's signature")
+    parser.add_argument("--output", metavar="TENSOR", help="of a GraphDef; of a SavedModel the signature")
+    parser.add_argument("--quantize", nargs="*", default=[], choices=("float16", "int8"), help="smaller forms too")
+    parser.add_argument("--dry-run", action="store_true", help="convert and compare, but write nothing to S3")
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Publish and say what came of it."""
+    if len(options.source) > 2:
+        raise UsageError("give one SOURCE, or architecture JSON and weights")
+    place = find_place(options.to)
+    seen = record.read_current(place)
+    prepared = prepare(options, place, console)
+    if options.dry_run:
+        console.result(*_told(prepared, place, None, seen))
+        return 0
+    written = put_release(place, prepared.release, seen, console.progress)
+    console.result(*_told(prepared, place, written, seen))
+    return 0
+
+
+def prepare(options: argparse.Namespace, place: Place, console: Console) -> Prepared:
+    """Everything that is done before S3 is written to. ModelsError and ModelError refuse the model."""
+    console.progress(f"reading {', '.join(str(path) for path in options.source)}")
+    found = source.read_source(options.source, options.input, options.output)
+    samples = serving_options.read_samples(options.sample)
+    asked = serving_options.wanted(options, options.source)
+    if isinstance(found, source.KerasSource):
+        return _prepare_keras(found, asked, samples, options, place, console)
+    raise UsageError(f"{found.path} has no Keras layers, and graphs can't be published yet")
+
+
+def _prepare_keras(
+    found: KerasSource,
+    asked: bytes,
+    samples: list[Sample],
+    options: argparse.Namespace,
+    place: Place,
+    console: Console,
+) -> Prepared:
+    from models import faithful
+
+    files = {"architecture.json": found.architecture, "model.weights.h5": found.weights, "serving.json": asked}
+    pictures = [sample.data for sample in samples]
+    console.progress("comparing the bundle, as the function loads it, with its source")
+    agreement, model = faithful.compare(found, as_bundle(files), pictures)
+    files["serving.json"] = serving_options.written_out(model.serving)
+    release = Release(files=files, source=found.text)
+    report, compiled = _compiled(release, pictures, options.quantize, place, console)
+    facts = {
+        "action": NAME,
+        "verified": True,
+        "writer": f"Keras {found.writer}",
+        "source_sha256": source.sha256_of(found.path),
+        "labels": len(model.serving.labels),
+        "bytes": sum(len(data) for data in files.values()),
+        "agreement": {"source": agreement.as_dict(), "compiled": compiled_facts(report)},
+        "tools": dict(report.versions),
+    }
+    engines = {"tensorflow": _keras_engine(model.call)} | _litert_engine(compiled)
+    shown = [answers(sample, model.serving, engines) for sample in samples]
+    return Prepared(
+        release=Release(files=files, source=found.text, facts=facts, report=report, compiled=compiled), samples=shown
+    )
+
+
+def _compiled(
+    release: Release, pictures: list[bytes], quantize: list[str], place: Place, console: Console
+) -> tuple[Report, dict[str, bytes]]:
+    """The compiled form and its report: what S3 has for this very model, or a new one."""
+    from classifier.compile_job import FORM_FILES
+    from classifier.compiler import compile_bundle
+
+    known = usable_report(place, release.version)
+    if known is not None:
+        console.progress("its compiled form is in S3 already")
+        return known, {}
+    console.progress("compiling the fast path and comparing it with Keras")
+    report, forms = compile_bundle(as_bundle(release.files), pictures, quantize)
+    if not report.usable:
+        console.warn(f"TensorFlow will serve this model, not LiteRT: {report.reason}")
+    return report, {FORM_FILES[form]: data for form, data in forms.items()}
+
+
+def compiled_facts(report: Report) -> dict[str, Any]:
+    """What published.json tells of a compiled form."""
+    compared = report.measured.get("float32", {})
+    return {
+        "usable": report.usable,
+        "reason": report.reason,
+        "largest_difference": compared.get("largest_difference"),
+        "bytes": report.model_bytes,
+    }
+
+
+def _keras_engine(call: Any) -> Engine:  # noqa: ANN401 - a traced function
+    from classifier.engines.keras_engine import KerasEngine
+
+    return KerasEngine(call)
+
+
+def _litert_engine(compiled: dict[str, bytes]) -> dict[str, Engine]:
+    from classifier.compiled import MODEL
+    from classifier.engines.litert_engine import LiteRtEngine, thread_count
+
+    return {"litert": LiteRtEngine(compiled[MODEL], thread_count())} if MODEL in compiled else {}
+
+
+def answers(sample: Sample, serving: Serving, engines: dict[str, Engine]) -> dict[str, Any]:
+    """What each engine says of one picture."""
+    from classifier import images
+
+    limits = images.ImageLimits()
+    decoded = images.decode(images.inspect(sample.data, limits), serving.preprocessing, limits)
+    array = serving.preprocessing.to_array(decoded.pixels)
+    return {"sample": sample.name} | {
+        name: serving.predictions(engine.predict(array)) for name, engine in engines.items()
+    }
+
+
+def _told(
+    prepared: Prepared, place: Place, written: record.Record | None, seen: record.Record | None
+) -> tuple[dict[str, Any], list[str]]:
+    release = prepared.release
+    undo = f"scripts/models rollback {place.url}" if seen else f"aws s3 rm {place.url}/published.json"
+    document = {
+        "place": place.url,
+        "version": release.version,
+        "previous": seen.version if seen else None,
+        "dry_run": written is None,
+        "source": release.source,
+        **release.facts,
+        "samples": prepared.samples,
+        "undo": undo if written else None,
+    }
+    lines = [f"Model    {release.version}, {release.facts['labels']} labels, {megabytes(release.facts['bytes'])}"]
+    lines += [f"Source   {release.source}", *agreement_lines(release.facts)]
+    lines += [_sample_line(shown) for shown in prepared.samples]
+    if written is None:
+        return document, [*lines, f"Nothing was written: without --dry-run this would go live at {place.url}"]
+    before = f" in place of {seen.version}" if seen else ""
+    lines.append(f"Live     {place.url}{before}, adopted at each function's next check")
+    return document, [*lines, f"Undo     {undo}"]
+
+
+def agreement_lines(facts: dict[str, Any] | Any) -> list[str]:  # noqa: ANN401 - a document's part
+    """The measured agreement as text."""
+    given, compiled = facts["agreement"]["source"], facts["agreement"]["compiled"]
+    if given["largest_difference"] is None:
+        text = f"{given['arrays']} arrays are the file's, bit by bit; loaded with {given['by']}"
+    else:
+        pictures = f"{given['probes']} probes and {given['samples']} samples"
+        text = f"largest difference from {given['by']} {given['largest_difference']:.1e} on {pictures}"
+    fast = (
+        f"LiteRT serves it; largest difference from TensorFlow {compiled['largest_difference']:.1e}"
+        if compiled["usable"]
+        else f"none: {compiled['reason']}"
+    )
+    return [f"Faithful {text}", f"Compiled {fast}"]
+
+
+def _sample_line(shown: dict[str, Any]) -> str:
+    engines = {name: found[0] for name, found in shown.items() if name != "sample"}
+    best = [f"{name} {found['label']} ({found['score']:.5f})" for name, found in engines.items()]
+    return f"Sample   {shown['sample']}: {', '.join(best)}"

@@ -1,0 +1,82 @@
+"""How good a model's scores are on pictures whose class is known: accuracy, confusion, calibration.
+
+Calibration after Guo et al., "On Calibration of Modern Neural Networks" (2017): ten bins of equal width by the best
+label's score; the expected calibration error is the mean over pictures of |accuracy - confidence| of their bin.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+BINS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """Pictures whose best score is in (low, high]: how many, their mean best score, and how many of them are right."""
+
+    low: float
+    high: float
+    pictures: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quality:
+    """What an engine's scores came to; `confusion` counts by [true class][best label]."""
+
+    pictures: int
+    accuracy: float
+    calibration_error: float
+    bins: tuple[Bin, ...]
+    confusion: tuple[tuple[int, ...], ...]
+
+    def as_dict(self, labels: Sequence[str]) -> dict[str, Any]:
+        """As --json gives it."""
+        bins = [{name: getattr(each, name) for name in Bin.__slots__} for each in self.bins]
+        return {
+            "pictures": self.pictures,
+            "accuracy": self.accuracy,
+            "calibration_error": self.calibration_error,
+            "bins": bins,
+            "labels": list(labels),
+            "confusion": [list(row) for row in self.confusion],
+        }
+
+
+def judge(scores: NDArray[np.float32], classes: Sequence[int]) -> Quality:
+    """Judge scores of shape (pictures, labels) against the index of each picture's class."""
+    import numpy as np
+
+    true = np.asarray(classes)
+    best = scores.argmax(1)
+    confidence, right = scores.max(1).astype(float), best == true
+    bins = tuple(_bins(confidence, right))
+    confusion = np.zeros((scores.shape[1], scores.shape[1]), int)
+    np.add.at(confusion, (true, best), 1)
+    error = sum(each.pictures * abs(each.accuracy - each.confidence) for each in bins) / len(true)
+    return Quality(
+        pictures=len(true),
+        accuracy=float(right.mean()),
+        calibration_error=float(error),
+        bins=bins,
+        confusion=tuple(tuple(map(int, row)) for row in confusion),
+    )
+
+
+def _bins(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> list[Bin]:
+    found = []
+    for low, high in pairwise(index / BINS for index in range(BINS + 1)):
+        inside = (confidence > low) & (confidence <= high)
+        if count := int(inside.sum()):
+            found.append(Bin(low, high, count, float(confidence[inside].mean()), float(right[inside].mean())))
+    return found

@@ -1,0 +1,123 @@
+"""serving.json from the command line: labels, preprocessing and the output's kind, every default written out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from classifier.preprocessing import CHOICES
+from models.errors import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from classifier.serving import Serving
+
+SCALES = CHOICES["scale"]
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp"})
+MOST_SAMPLES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sample picture, encoded."""
+
+    name: str
+    data: bytes
+
+
+def wanted(options: argparse.Namespace, sources: list[Path]) -> bytes:
+    """serving.json as asked for: --serving, or what lies beside a folder's model, with single options on top."""
+    document = _base(options.serving, sources)
+    if options.labels:
+        document["labels"] = read_labels(options.labels)
+    elif not document.get("labels") and (found := _beside(sources, "labels.txt")):
+        document["labels"] = read_labels(found)
+    preprocessing = dict(document.get("preprocessing") or {})
+    preprocessing |= _preprocessing(options)
+    if options.scores:
+        document["output"] = options.scores
+    if options.top_k:
+        document["top_k"] = options.top_k
+    if preprocessing:
+        document["preprocessing"] = preprocessing
+    return json.dumps(document).encode()
+
+
+def written_out(serving: Serving) -> bytes:
+    """serving.json with every default stated, so that a later version's defaults can't change the model."""
+    document = {
+        "labels": list(serving.labels),
+        "output": serving.output,
+        "top_k": serving.top_k,
+        "preprocessing": serving.preprocessing.to_json(),
+    }
+    return json.dumps(document, indent=1).encode()
+
+
+def read_labels(path: Path) -> list[str]:
+    """Labels from a JSON list, a JSON object of label to index (Keras's class_indices), or one a line."""
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: {error}") from error
+    if path.suffix != ".json":
+        return text.rstrip().splitlines() if text.strip() else []
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{path} is not valid JSON: {error}") from error
+    if isinstance(found, dict) and sorted(found.values()) == list(range(len(found))):
+        return sorted(found, key=found.__getitem__)
+    if isinstance(found, list) and all(isinstance(label, str) for label in found):
+        return found
+    raise UsageError(f"{path}: expected a list of labels, or an object of label to index")
+
+
+def read_samples(paths: list[Path]) -> list[Sample]:
+    """The pictures that --sample names, and those in the folders that it names, at most 64."""
+    files = [file for path in paths for file in (sorted(path.rglob("*")) if path.is_dir() else [path])]
+    pictures = [file for file in files if file.suffix.lower() in PICTURE_SUFFIXES]
+    if paths and not pictures:
+        raise UsageError(f"there are no pictures in {', '.join(map(str, paths))}")
+    try:
+        return [Sample(file.name, file.read_bytes()) for file in pictures[:MOST_SAMPLES]]
+    except OSError as error:
+        raise UsageError(str(error)) from error
+
+
+def _base(given: Path | None, sources: list[Path]) -> dict[str, Any]:
+    path = given or _beside(sources, "serving.json")
+    if path is None:
+        return {}
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: {error}") from error
+    if not isinstance(document, dict):
+        raise UsageError(f"{path}: expected a JSON object")
+    return document
+
+
+def _beside(sources: list[Path], name: str) -> Path | None:
+    """A file of a bundle's folder, when the source is one."""
+    return next((path / name for path in sources if path.is_dir() and (path / name).is_file()), None)
+
+
+def _preprocessing(options: argparse.Namespace) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if text := options.preprocessing:
+        if text in SCALES:
+            found["scale"] = text
+        elif Path(text).is_file():
+            found |= _base(Path(text), [])
+        else:
+            raise UsageError(f"--preprocessing {text}: expected {', '.join(SCALES)}, or a JSON file")
+    if options.size:
+        found["size"] = options.size
+    for name in ("filter", "resize", "color"):
+        if value := getattr(options, name):
+            found[name] = value
+    return found

@@ -1,0 +1,83 @@
+"""Show everything about one version at PLACE: by default the one that serves."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from classifier.bundle import Snapshot
+from models import list as listing
+from models.console import Console, megabytes
+from models.errors import PlaceError
+from models.marks import read_mark
+from models.place import Place, find_place
+from models.publish import agreement_lines
+from models.timeline import LOOK_S, Timeline, read_timeline
+
+if TYPE_CHECKING:
+    import argparse
+
+    from models.record import Record
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("place", nargs="?", metavar="PLACE", help="s3://bucket/prefix or a stage")
+    parser.add_argument("--version", metavar="VERSION", help="a version of `list`, or its beginning")
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Print it."""
+    place = find_place(options.place)
+    timeline = read_timeline(place)
+    if options.version or (timeline.current is not None and not timeline.swapped):
+        console.result(*_published(place, timeline, options.version))
+    else:
+        console.result(*_by_hand(place, timeline))
+    return 0
+
+
+def _published(place: Place, timeline: Timeline, version: str | None) -> tuple[dict[str, Any], list[str]]:
+    found = timeline.named(version) if version else timeline.current
+    if found is None:
+        raise PlaceError(f"nothing was published at {place.url}")
+    short = listing.summary(timeline, found)
+    mark = read_mark(place, found.version)
+    document = {**found.document, **short, "place": place.url, "checked": mark}
+    return document, _lines(found, short, mark)
+
+
+def _lines(found: Record, short: dict[str, Any], mark: dict[str, Any] | None) -> list[str]:
+    labels = "" if short["labels"] is None else f", {short['labels']} labels"
+    lines = [
+        f"Model    {found.version}, {megabytes(short['bytes'])}{labels}{', serves now' if short['serves'] else ''}",
+        f"Source   {short['source']}",
+        f"Time     published {found.published}, live since {found.document.get('activated', found.published)}",
+    ]
+    if "agreement" in found.document:
+        lines += agreement_lines(found.document)
+    if mark:
+        verdict = "passed" if mark["passed"] else f"failed: {'; '.join(mark['problems'])}"
+        lines.append(f"Checked  {mark['checked']}: {verdict}")
+    for name, entry in found.objects.items():
+        lines.append(f"Object   {name}: {entry['key']}, {megabytes(entry['size'])}, version {entry['version_id']}")
+    return lines if short["whole"] else [*lines, "Lost     the bucket no longer has all of these objects"]
+
+
+def _by_hand(place: Place, timeline: Timeline) -> tuple[dict[str, Any], list[str]]:
+    """A bundle that was copied into the bucket has no record: what its objects and its compiled form tell."""
+    newest = timeline.view.newest
+    if newest is None:
+        raise PlaceError(f"there is no whole bundle at {place.url}")
+    if not isinstance(newest, Snapshot):
+        raise PlaceError(f"objects at {place.url} were swapped by hand moments ago; try again in {newest.wait_s:.0f} s")
+    deadline = time.monotonic() + LOOK_S
+    report = timeline.store.compiled.report_for(newest, timeline.view.reports, deadline)
+    version = report.fingerprint if report else timeline.store.bundles.read(newest, deadline).fingerprint
+    objects: dict[str, Any] = {
+        part.role: {"key": part.key, "size": part.size, "etag": part.etag} for part in newest.parts
+    }
+    engine = "litert" if report and report.usable else "tensorflow"
+    document = {"place": place.url, "version": version, "published": None, "engine": engine, "objects": objects}
+    lines = [f"Model    {version}, swapped by hand, {megabytes(newest.size)}, served by {engine}"]
+    lines += [f"Object   {part.role}: {part.key}, {megabytes(part.size)}" for part in newest.parts]
+    return document, lines

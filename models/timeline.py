@@ -1,0 +1,88 @@
+"""What was published in which order, and what serves now: read from published.json's versions and the prefix itself."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from classifier.bundle import Snapshot, Unsettled
+from classifier.compiled import known_fingerprint
+from models import record
+from models.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from classifier.bundle_reader import View
+    from classifier.model_store import ModelStore
+    from models.place import Place
+    from models.record import Record
+
+LOOK_S = 60.0
+BY_HAND = "swapped by hand"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """One place's publications, newest first, and what serves there now."""
+
+    current: Record | None
+    """What published.json says."""
+    records: Sequence[Record]
+    there: frozenset[tuple[str, str]]
+    """(key, VersionId) of all object versions."""
+    view: View
+    store: ModelStore
+
+    @property
+    def swapped(self) -> bool:
+        """Whether objects swapped by hand count, or soon will, instead of what is published."""
+        newest = self.view.newest
+        if newest is None:
+            return False
+        return isinstance(newest, Unsettled) or self.current is None or known_fingerprint(newest) is None
+
+    @property
+    def serving(self) -> str | None:
+        """The version that functions load now: a fingerprint, "swapped by hand", or None for nothing."""
+        if self.swapped:
+            return BY_HAND
+        return known_fingerprint(self.view.newest) if isinstance(self.view.newest, Snapshot) else None
+
+    @property
+    def publications(self) -> list[Record]:
+        """The newest record of each publication; going back to one is none of its own."""
+        return [found for found in self.records if not found.is_return]
+
+    def is_whole(self, found: Record) -> bool:
+        """Whether it can be served again."""
+        return record.is_whole(found, set(self.there))
+
+    def named(self, version: str) -> Record:
+        """The newest publication whose version begins with the text; UsageError if there is none, or more than one."""
+        found = [item for item in self.publications if version and item.version.startswith(version)]
+        if len({item.version for item in found}) == 1:
+            return found[0]
+        known = ", ".join(dict.fromkeys(item.version for item in self.publications)) or "none"
+        how = "more than one" if found else "none"
+        raise UsageError(f"version {version!r} is {how} of those published: {known}")
+
+    def before(self) -> Record | None:
+        """What a rollback goes to: the published model if another was swapped in by hand, else the one before it."""
+        if self.current is None or self.swapped:
+            return self.current
+        older = [item for item in self.publications if item.published < self.current.published]
+        return next((item for item in older if item.version != self.current.version and self.is_whole(item)), None)
+
+
+def read_timeline(place: Place) -> Timeline:
+    """Look at a place as a function would, and at everything that was published there."""
+    store = place.store()
+    return Timeline(
+        current=record.read_current(place),
+        records=record.history(place),
+        there=frozenset(record.existing(place)),
+        view=store.bundles.look(time.monotonic() + LOOK_S),
+        store=store,
+    )

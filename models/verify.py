@@ -1,0 +1,223 @@
+"""Load what S3 holds at PLACE as the function would, and check it: digests, labels, both engines against each other.
+
+With --against, a folder with a folder of pictures for each label, also how good it is: accuracy, confusion and
+calibration by both engines. The verdict is kept beside the model, for `promote` and `show`, unless --dry-run is given.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from classifier.bundle import Snapshot
+from classifier.errors import ClassifierError, ModelError
+from models import record
+from models.console import Console, table
+from models.errors import PlaceError, UsageError
+from models.marks import write_mark
+from models.place import find_place
+from models.serving_options import PICTURE_SUFFIXES
+from models.timeline import LOOK_S, Timeline, read_timeline
+
+if TYPE_CHECKING:
+    import argparse
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from classifier.engines import Engine
+    from classifier.serving import Serving
+    from models.scoring import Quality
+
+READ_S = 600.0
+TELL_EVERY = 100
+type Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served:
+    """One version, loaded by each engine that can serve it."""
+
+    version: str
+    serving: Serving
+    engines: dict[str, Engine]
+    problems: list[str]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("place", nargs="?", metavar="PLACE", help="s3://bucket/prefix or a stage")
+    parser.add_argument("--version", metavar="VERSION", help="a version of `list`; by default the one that serves")
+    parser.add_argument("--against", type=Path, metavar="DIR", help="pictures, in a folder for each label")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="where the picture goes (verify.svg)")
+    parser.add_argument("--dry-run", action="store_true", help="don't keep the verdict in S3")
+
+
+def run(options: argparse.Namespace, console: Console) -> int:
+    """Verify; 1 if something is wrong."""
+    place = find_place(options.place)
+    timeline = read_timeline(place)
+    console.progress("reading the model and loading it with both engines")
+    served = load_served(timeline, timeline.named(options.version).snapshot(place.prefix) if options.version else None)
+    agreement = _compare(served)
+    pictures = _pictures(options.against, served.serving) if options.against else []
+    qualities = _judge(served, pictures, console) if pictures else {}
+    drawn = _draw(options, served, qualities)
+    verdict = {"passed": not served.problems, "problems": served.problems, "checked": record.now(), **agreement}
+    if qualities:
+        verdict["accuracy"] = {name: quality.accuracy for name, quality in qualities.items()}
+    if not options.dry_run:
+        write_mark(place, served.version, verdict)
+    details = {name: quality.as_dict(served.serving.labels) for name, quality in qualities.items()}
+    document = {"place": place.url, "version": served.version, **verdict, "quality": details, "picture": drawn}
+    console.result(document, _lines(served, agreement, qualities, drawn))
+    return 0 if verdict["passed"] else 1
+
+
+def load_served(timeline: Timeline, snapshot: Snapshot | None) -> Served:
+    """What serves, or the given snapshot, by every engine that can; PlaceError if there is nothing there."""
+    from classifier.engines.keras_engine import open_keras
+
+    newest = snapshot or timeline.view.newest
+    if not isinstance(newest, Snapshot):
+        raise PlaceError(
+            "there is no whole bundle" if newest is None else "objects were swapped moments ago; try again"
+        )
+    bundle = timeline.store.bundles.read(newest, time.monotonic() + READ_S)
+    engines: dict[str, Engine] = {}
+    problems: list[str] = []
+    fast = _open_compiled(timeline, newest, problems)
+    try:
+        reference = open_keras(bundle)
+        engines["tensorflow"], serving = reference.engine, reference.serving
+    except ModelError:
+        if fast is None or not _is_compiled_only(bundle.parts["architecture"]):
+            raise
+        serving = fast[1]
+    if fast is not None:
+        engines["litert"] = fast[0]
+        if fast[1] != serving:
+            problems.append("the compiled form has other labels or preprocessing than serving.json")
+    return Served(version=bundle.fingerprint, serving=serving, engines=engines, problems=problems)
+
+
+def _is_compiled_only(architecture: bytes) -> bool:
+    return b'"compiled_only"' in architecture
+
+
+def _open_compiled(timeline: Timeline, snapshot: Snapshot, problems: list[str]) -> tuple[Engine, Serving] | None:
+    """The fast engine, where the report says that it may serve; what speaks against it becomes a problem."""
+    from classifier.engines.litert_engine import open_litert
+
+    deadline = time.monotonic() + READ_S
+    report = timeline.store.compiled.report_for(snapshot, timeline.view.reports, time.monotonic() + LOOK_S)
+    if report is None or not report.usable:
+        return None
+    try:
+        loaded = open_litert(timeline.store.compiled.compiled_model(report, deadline), report)
+    except ClassifierError as error:
+        problems.append(f"the compiled form can't be used: {error}")
+        return None
+    return loaded.engine, loaded.serving
+
+
+def _compare(served: Served) -> dict[str, Any]:
+    """Largest difference of the engines' scores on the probes; more than invariant 4 allows is a problem."""
+    import numpy as np
+
+    from classifier.compiled import LARGEST_DIFFERENCE
+    from classifier.compiler import probe_arrays
+
+    probes = probe_arrays(served.serving.preprocessing, [])
+    scores = [np.stack([served.serving.scores(e.predict(probe)) for probe in probes]) for e in served.engines.values()]
+    if not all(np.isfinite(found).all() for found in scores):
+        served.problems.append("scores are not finite numbers")
+    difference = float(np.abs(scores[0] - scores[1]).max()) if len(scores) > 1 else None
+    if difference is not None and not difference <= LARGEST_DIFFERENCE:
+        served.problems.append(f"the engines' scores differ by {difference:.2g}, at most {LARGEST_DIFFERENCE:g} may be")
+    return {"engines": list(served.engines), "largest_difference": difference, "probes": len(probes)}
+
+
+def _pictures(folder: Path, serving: Serving) -> list[tuple[Path, int]]:
+    """Each picture with the index of its class; UsageError where folders and labels don't match."""
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}")
+    indices = {label: index for index, label in enumerate(serving.labels)}
+    classes = sorted(item for item in folder.iterdir() if item.is_dir())
+    if unknown := [item.name for item in classes if item.name not in indices]:
+        raise UsageError(f"{folder}: {', '.join(unknown[:5])}: no labels of the model, which has {', '.join(indices)}")
+    found = [(path, indices[item.name]) for item in classes for path in sorted(item.rglob("*"))]
+    pictures = [(path, index) for path, index in found if path.suffix.lower() in PICTURE_SUFFIXES]
+    if not pictures:
+        raise UsageError(f"{folder} holds no pictures in folders named as the labels")
+    return pictures
+
+
+def _judge(served: Served, pictures: list[tuple[Path, int]], console: Console) -> dict[str, Quality]:
+    import numpy as np
+
+    from models.scoring import judge
+
+    scores: dict[str, list[Array]] = {name: [] for name in served.engines}
+    classes = []
+    for count, (path, index) in enumerate(pictures):
+        if count % TELL_EVERY == 0:
+            console.progress(f"scoring picture {count + 1} of {len(pictures)}")
+        try:
+            array = _array(path, served.serving)
+        except ClassifierError as error:
+            console.warn(f"{path} is left out: {error.public}")
+            continue
+        classes.append(index)
+        for name, engine in served.engines.items():
+            scores[name].append(served.serving.scores(engine.predict(array)).copy())
+    if not classes:
+        raise UsageError("none of the pictures can be read")
+    return {name: judge(np.stack(found), classes) for name, found in scores.items()}
+
+
+def _array(path: Path, serving: Serving) -> Array:
+    """The model's input, by the function's own decoder."""
+    from classifier import images
+
+    limits = images.ImageLimits()
+    decoded = images.decode(images.inspect(path.read_bytes(), limits), serving.preprocessing, limits)
+    return serving.preprocessing.to_array(decoded.pixels)
+
+
+def _draw(options: argparse.Namespace, served: Served, qualities: dict[str, Quality]) -> str | None:
+    from models.chart import draw
+
+    if not qualities:
+        return None
+    path = options.picture or Path("verify.svg")
+    name = "litert" if "litert" in qualities else "tensorflow"
+    path.write_text(draw(f"{served.version}, {name}", served.serving.labels, qualities[name]), "utf-8")
+    return str(path)
+
+
+def _lines(served: Served, agreement: dict[str, Any], qualities: dict[str, Quality], drawn: str | None) -> list[str]:
+    difference = agreement["largest_difference"]
+    apart = "" if difference is None else f", largest difference {difference:.1e} on {agreement['probes']} probes"
+    lines = [
+        f"Model    {served.version}, {len(served.serving.labels)} labels",
+        f"Engines  {', '.join(served.engines)}{apart}",
+    ]
+    for name, quality in qualities.items():
+        error = f"calibration error {quality.calibration_error:.3f}"
+        lines.append(f"Quality  {name}: {quality.accuracy:.1%} of {quality.pictures} right, {error}")
+    if qualities:
+        quality = next(reversed(qualities.values()))
+        rows = [("true class", *served.serving.labels)]
+        rows += [(label, *map(str, row)) for label, row in zip(served.serving.labels, quality.confusion, strict=True)]
+        bins = [
+            (f"{b.low:.1f}-{b.high:.1f}", b.pictures, f"{b.confidence:.3f}", f"{b.accuracy:.3f}") for b in quality.bins
+        ]
+        lines += ["", *table(rows), "", *table([("best score", "pictures", "mean score", "right"), *bins]), ""]
+        lines.append(f"Picture  {drawn}")
+    return [
+        *lines,
+        *(f"Problem  {text}" for text in served.problems),
+        f"Verdict  {'failed' if served.problems else 'passed'}",
+    ]
