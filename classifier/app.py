@@ -11,7 +11,7 @@ from classifier.errors import ClassifierError, ModelLoadingError
 from classifier.page import page_response
 from classifier.phases import Phases
 from classifier.responses import Response, classification_response, error_response, json_response, prefers_text
-from classifier.routes import Exchange, Routes
+from classifier.routes import Exchange, Routes, is_serving_path
 from classifier.sources import read_question
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class App:
                 "/model": {"GET": self._model},
             },
             settings.cors_allow_origin,
+            serving={"GET": self._serve, "POST": self._serve},
         )
 
     def prepare(self, initialization: str) -> None:
@@ -84,7 +85,7 @@ class App:
         except Exception as error:  # noqa: BLE001 - the last resort: a caller never sees our stack
             failure = error if isinstance(error, ClassifierError) else _unexpected(error)
             log["code"] = failure.code
-            response = error_response(failure, context.aws_request_id)
+            response = _refusal(failure, request, context.aws_request_id)
         if request is not None and request.method == "HEAD":
             response = replace(response, body="")
         log |= {"status": response.status, "ms": round((time.monotonic() - began) * 1000, 1)}
@@ -146,8 +147,24 @@ class App:
             }
         )
 
+    def _serve(self, exchange: Exchange) -> Response:
+        from classifier.serving_api import ServingApi
+
+        settings = self._settings
+        api = ServingApi(self._loader, settings.model_name, self._classifier.limits, settings.max_batch_images)
+        return api.answer(exchange)
+
     def _named(self, model: LoadedModel) -> dict[str, str]:
         return {"name": self._settings.model_name, "version": model.version, "engine": model.engine.name}
+
+
+def _refusal(failure: ClassifierError, request: events.Request | None, request_id: str) -> Response:
+    """The error in the form that the path's clients understand."""
+    if request is None or not is_serving_path(request.path):
+        return error_response(failure, request_id)
+    from classifier import serving_protocol
+
+    return serving_protocol.error_response(failure)
 
 
 def _unexpected(error: Exception) -> ClassifierError:

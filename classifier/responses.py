@@ -45,13 +45,18 @@ def _response(status: int, content_type: str, headers: Mapping[str, str], body: 
 
 def error_response(error: ClassifierError, request_id: str) -> Response:
     """The error form: a stable code, a sentence for the caller, and the request id."""
+    document = {"error": {"code": error.code, "message": error.public}, "request_id": request_id}
+    return json_response(document, error.status, error_headers(error))
+
+
+def error_headers(error: ClassifierError) -> Mapping[str, str]:
+    """What an error says in headers: when to come back, and which methods are allowed."""
     headers = {}
     if error.retry_after_s is not None:
         headers["retry-after"] = str(error.retry_after_s)
     if isinstance(error, MethodNotAllowedError):
         headers["allow"] = ", ".join(error.allow)
-    document = {"error": {"code": error.code, "message": error.public}, "request_id": request_id}
-    return json_response(document, error.status, headers)
+    return headers
 
 
 def classification_response(reply: Mapping[str, Any], *, as_text: bool) -> Response:

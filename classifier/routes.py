@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 type Answer = Callable[[Exchange], Response]
 
 PREFLIGHT_S = "86400"
+SERVING_PREFIX = "/v1/models"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,13 @@ class Routes:
 
     table: Mapping[str, Mapping[str, Answer]]
     allow_origin: str
+    serving: Mapping[str, Answer] | None = None
+    """What answers every path of TensorFlow Serving's protocol, by method."""
 
     def answer(self, exchange: Exchange) -> Response:
         """The route's response; NotFoundError or MethodNotAllowedError if there is none."""
         request = exchange.request
-        methods = self.table.get(request.path.rstrip("/") or "/")
+        methods = self.serving if is_serving_path(request.path) else self.table.get(request.path.rstrip("/") or "/")
         if methods is None:
             raise NotFoundError("no such path", public=f"There is nothing at {request.path.partition('?')[0][:100]}.")
         if request.method == "OPTIONS":
@@ -71,6 +74,11 @@ class Routes:
             "access-control-allow-headers": "accept, authorization, content-type",
             "access-control-max-age": PREFLIGHT_S,
         }
+
+
+def is_serving_path(path: str) -> bool:
+    """Whether a path is TensorFlow Serving's protocol's, even if nothing is there; case does not count."""
+    return path.lower().startswith(SERVING_PREFIX) and path[len(SERVING_PREFIX) :][:1] in ("", "/", ":")
 
 
 def _allowed(methods: Mapping[str, Answer]) -> tuple[str, ...]:

@@ -114,6 +114,10 @@ class Settings:
     )
     max_model_bytes: int = _setting("MAX_MODEL_BYTES", _whole, "1000000000", "bytes", "largest bundle that is loaded")
     max_image_bytes: int = _setting("MAX_IMAGE_BYTES", _whole, "10000000", "bytes", "largest picture")
+    max_batch_images: int = _setting("MAX_BATCH_IMAGES", _whole, "32", "a whole number", "most pictures in one request")
+    max_batch_bytes: int = _setting(
+        "MAX_BATCH_BYTES", _whole, "50000000", "bytes", "most bytes of all pictures in one request together"
+    )
     max_jpeg_pixels: int = _setting("MAX_JPEG_PIXELS", _whole, "50000000", "pixels", "largest JPEG, width x height")
     max_image_pixels: int = _setting(
         "MAX_IMAGE_PIXELS", _whole, "25000000", "pixels", "largest picture of any other format"

@@ -1,0 +1,179 @@
+"""Answering TensorFlow Serving's REST requests with the served model: rows in, the model's own output rows out."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from classifier import function_memory, sources, tensors
+from classifier.errors import ImageError, OutOfTimeError, RequestError
+from classifier.phases import Phases
+from classifier.responses import Response, json_response, server_timing
+from classifier.serving_protocol import PREDICT_METHOD, SIGNATURES, Target, metadata_of, parse_target, status_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from classifier.images import ImageLimits, Picture
+    from classifier.routes import Exchange
+    from classifier.serving import Serving
+    from classifier.serving_protocol import Model
+
+    type Outputs = Sequence[NDArray[np.float32]]
+    type Reply = Callable[[Outputs, Serving], dict[str, Any]]
+
+MAX_OUTPUTS = 100_000
+"""Most scores in one reply: as text they stay well below the 6 MB that Lambda returns."""
+
+
+class Models(Protocol):
+    """Where a model comes from."""
+
+    def look_ahead(self) -> None: ...
+    def acquire(self, deadline: float) -> Model: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ServingApi:
+    """Answers the protocol's requests for one model; at most `max_pictures` encoded ones at once."""
+
+    models: Models
+    model_name: str
+    limits: ImageLimits
+    max_pictures: int
+
+    def answer(self, exchange: Exchange) -> Response:
+        """The reply. RequestError and its kin for what can't be read, wherever possible before a model is loaded."""
+        request = exchange.request
+        target = parse_target(request.method, request.path)
+        if target.name != self.model_name:
+            raise target.not_served()
+        match target.action:
+            case "status":
+                return json_response(status_of(self._model(target, exchange)))
+            case "metadata":
+                return json_response(metadata_of(self._model(target, exchange), self.model_name))
+            case "predict":
+                rows, key = tensors.read_rows(self._document(target, request.body))
+                return self._run(target, exchange, rows, lambda found, _: {key: [_decimals(raw) for raw in found]})
+            case "classify":
+                rows = tensors.read_examples(self._document(target, request.body))
+                return self._run(target, exchange, rows, lambda found, serving: {"results": _labelled(found, serving)})
+        raise RequestError(
+            "regress",
+            public=f"Expected regression signature method_name to be tensorflow/serving/regress. Was: {PREDICT_METHOD}",
+        )
+
+    def _document(self, target: Target, body: bytes) -> Mapping[str, Any]:
+        if not body.strip():
+            raise RequestError(public="JSON Parse error: The document is empty")
+        tensors.check_memory(body, function_memory.left(self.limits.function_memory_bytes))
+        try:
+            document = sources.read_json(body)
+        except RequestError as error:
+            raise RequestError(str(error), public=f"JSON Parse error: {error.public}") from error
+        signature = document.get("signature_name", "")
+        if not isinstance(signature, str):
+            raise RequestError(public="Not formatted correctly. 'signature_name' key must be a string value.")
+        if signature not in SIGNATURES[target.action]:
+            text = f'Serving signature name: "{signature[:100]}" not found in signature def'
+            raise RequestError("unknown signature", public=text)
+        return document
+
+    def _model(self, target: Target, exchange: Exchange) -> Model:
+        model = self.models.acquire(exchange.deadline)
+        exchange.log["model"] = {"name": self.model_name, "version": model.version, "engine": model.engine.name}
+        target.check(model)
+        return model
+
+    def _run(self, target: Target, exchange: Exchange, rows: tensors.Rows, reply: Reply) -> Response:
+        phases = Phases()
+        self.models.look_ahead()
+        pictures = self._inspected(rows) if isinstance(rows, tensors.Encoded) else []
+        with phases.measure("load"):
+            model = self._model(target, exchange)
+        _check_outputs(len(rows), len(model.serving.labels))
+        if isinstance(rows, tensors.Encoded):
+            inputs = self._decoded(pictures, model.serving, phases)
+        else:
+            inputs = _single_rows(rows, model.serving, phases)
+        outputs = _predict(inputs, model, exchange.deadline, phases)
+        document = reply(outputs, model.serving)
+        exchange.log["timings_ms"] = timings = phases.finish()
+        exchange.log["rows"] = len(rows)
+        headers = {"server-timing": server_timing(timings), "x-model-version": model.version}
+        return json_response(document, headers=headers)
+
+    def _inspected(self, rows: tensors.Encoded) -> list[Picture]:
+        from classifier import images
+
+        if len(rows) > self.max_pictures:
+            raise RequestError(public=f"There are {len(rows)} pictures; at most {self.max_pictures} are taken at once.")
+        pictures = []
+        for index, data in enumerate(rows.pictures):
+            with _naming(index):
+                pictures.append(images.inspect(data, self.limits))
+        return pictures
+
+    def _decoded(self, pictures: list[Picture], serving: Serving, phases: Phases) -> Iterator[NDArray[np.float32]]:
+        from classifier import images
+
+        for index, picture in enumerate(pictures):
+            with _naming(index), phases.measure("decode"):
+                decoded = images.decode(picture, serving.preprocessing, self.limits)
+                array = serving.preprocessing.to_array(decoded.pixels)
+            yield array
+
+
+def _single_rows(rows: tensors.Numbers, serving: Serving, phases: Phases) -> Iterator[NDArray[np.float32]]:
+    import numpy as np
+
+    with phases.measure("decode"):
+        array = rows.array(serving.preprocessing.shape[1:])
+    for index in range(len(array)):
+        yield np.ascontiguousarray(array[index : index + 1])
+
+
+def _predict(inputs: Iterator[NDArray[np.float32]], model: Model, deadline: float, phases: Phases) -> Outputs:
+    """One row after the other: on Lambda's one or two cores a batch is no faster (docs/tensorflow-serving.md)."""
+    outputs: list[NDArray[np.float32]] = []
+    for array in inputs:
+        if time.monotonic() > deadline:
+            raise OutOfTimeError(f"after {len(outputs)} rows", public="Deadline exceeded. Send fewer rows at once.")
+        with phases.measure("infer"):
+            outputs.append(model.engine.predict(array))
+    return outputs
+
+
+def _check_outputs(rows: int, labels: int) -> None:
+    if rows * labels > MAX_OUTPUTS:
+        most = max(1, MAX_OUTPUTS // labels)
+        raise RequestError(public=f"There are {rows} rows; at most {most} are taken at once for {labels} labels.")
+
+
+@contextmanager
+def _naming(index: int) -> Iterator[None]:
+    """Say which row it is whose picture is refused."""
+    try:
+        yield
+    except ImageError as error:
+        text = f"Failed to process element: {index}. Error: {error.public}"
+        raise RequestError(f"row {index}: {error.code}: {error}", public=text) from error
+
+
+def _decimals(raw: NDArray[np.float32]) -> list[float]:
+    """The shortest decimals that are these float32 again: 0.2, where conversion alone gives 0.20000000298023224."""
+    import numpy as np
+
+    return [float(text) for text in np.asarray(raw, np.float32).astype(str)]
+
+
+def _labelled(outputs: Outputs, serving: Serving) -> list[list[list[Any]]]:
+    """Every label with its score, best first, for each row."""
+    found = (serving.predictions(raw, len(serving.labels)) for raw in outputs)
+    return [[[item["label"], item["score"]] for item in predictions] for predictions in found]
