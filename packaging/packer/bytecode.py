@@ -65,9 +65,8 @@ def _compile_one(folder: Path, path: str, keep_source: bool, docstrings: bool) -
     content = source.read_bytes()
     try:
         tree = ast.parse(content)
-        if (
-            not docstrings and b"__doc__" not in content
-        ):  # some modules edit their own (tensorflow's map_fn asserts on it)
+        # Some modules edit their own docstrings; TensorFlow's map_fn asserts on it.
+        if not docstrings and b"__doc__" not in content:
             _empty_docstrings(tree)
         # A relative path, for the same bytes wherever it is built; importing puts the true one in its place.
         code = compile(tree, path, "exec", dont_inherit=True)
