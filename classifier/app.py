@@ -10,9 +10,16 @@ from classifier import events, logs
 from classifier.errors import ClassifierError, ModelLoadingError
 from classifier.page import page_response
 from classifier.phases import Phases
-from classifier.responses import Response, classification_response, error_response, json_response, prefers_text
+from classifier.responses import (
+    Response,
+    classification_response,
+    error_response,
+    json_response,
+    prefers_text,
+    server_timing,
+)
 from classifier.routes import Exchange, Routes, is_serving_path
-from classifier.sources import read_question
+from classifier.sources import Batch, read_question
 
 if TYPE_CHECKING:
     from classifier.opening import LoadedModel
@@ -106,7 +113,10 @@ class App:
 
     def _classify(self, exchange: Exchange) -> Response:
         phases = Phases()
-        question = read_question(exchange.request, self._settings.max_image_bytes)
+        settings = self._settings
+        question = read_question(exchange.request, settings.max_image_bytes, settings.max_batch_images)
+        if isinstance(question, Batch):
+            return self._classify_batch(question, exchange)
         exchange.log["source"] = question.source.kind
         warm = self._loader.current is not None
         answered = self._classifier.classify(question, phases, exchange.deadline)
@@ -115,6 +125,19 @@ class App:
         rest = {"cold_start": exchange.cold_start, "timings_ms": timings, "request_id": exchange.request_id}
         as_text = prefers_text(exchange.request.headers.get("accept", ""))
         return classification_response(answered | rest, as_text=as_text)
+
+    def _classify_batch(self, batch: Batch, exchange: Exchange) -> Response:
+        from classifier.batches import classify_batch
+
+        phases = Phases()
+        warm = self._loader.current is not None
+        limit = self._settings.max_batch_bytes
+        answered = classify_batch(self._classifier, batch, phases, exchange.deadline, max_bytes=limit)
+        timings = self._timings(phases, warm=warm)
+        refused = [result["error"]["code"] for result in answered["results"] if "error" in result]
+        exchange.log.update(model=answered["model"], timings_ms=timings, pictures=len(batch.questions), refused=refused)
+        rest = {"cold_start": exchange.cold_start, "timings_ms": timings, "request_id": exchange.request_id}
+        return json_response(answered | rest, headers={"server-timing": server_timing(timings)})
 
     def _timings(self, phases: Phases, *, warm: bool) -> dict[str, float]:
         """The reply that waited for a model shows what loading consisted of; a warm one's does not mention it."""

@@ -102,7 +102,7 @@ class Classifier:
 
         self.models.look_ahead()
         with phases.measure("fetch"):
-            data = self._bytes(question.source, deadline)
+            data = self.read(question.source, deadline)
         checked = images.inspect(data, self.limits)
         with phases.measure("load"):
             model = self.models.acquire(deadline)
@@ -114,10 +114,11 @@ class Classifier:
         return {
             "predictions": model.serving.predictions(raw, question.top),
             "model": {"name": self.model_name, "version": model.version, "engine": model.engine.name},
-            "image": _described(question.source, picture),
+            "image": described(question.source, picture),
         }
 
-    def _bytes(self, source: Source, deadline: float) -> bytes:
+    def read(self, source: Source, deadline: float) -> bytes:
+        """The picture's bytes, from wherever it is; errors as fetching, `s3key` and uploads have them."""
         match source:
             case Link(url):
                 return self.fetch(url, deadline)
@@ -127,5 +128,6 @@ class Classifier:
                 return data
 
 
-def _described(source: Source, picture: DecodedImage) -> dict[str, Any]:
+def described(source: Source, picture: DecodedImage) -> dict[str, Any]:
+    """What a reply says of the picture."""
     return {"source": source.kind, "format": picture.format, "width": picture.width, "height": picture.height}

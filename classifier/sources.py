@@ -1,4 +1,4 @@
-"""Where the picture of a request comes from: exactly one link, key or upload, and how many predictions are wanted."""
+"""Where the pictures of a request come from: one link, key or upload, or several; and how many predictions to give."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from classifier import parameters
-from classifier.errors import AmbiguousInputError, ImageTooLargeError, MissingInputError, RequestError
+from classifier.errors import (
+    AmbiguousInputError,
+    ClassifierError,
+    ImageTooLargeError,
+    MissingInputError,
+    RequestError,
+)
 from classifier.uploads import read_form
 
 if TYPE_CHECKING:
@@ -46,6 +52,7 @@ class Upload:
 
 
 type Source = Link | Key | Upload
+SOURCES = (Link, Key, Upload)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +63,11 @@ class Question:
     top: int | None
 
 
-def read_question(request: Request, max_image_bytes: int) -> Question:
-    """The request's one source and its `top`; RequestError and its kin say what is wrong with them."""
-    given = [*_from_fields(request.query, max_image_bytes), *_from_body(request, max_image_bytes)]
-    sources = [item for item in given if not isinstance(item, Top)]
-    tops = [item.number for item in given if isinstance(item, Top)]
-    if not sources:
-        raise MissingInputError
-    if len(sources) > 1:
-        raise AmbiguousInputError(f"{len(sources)} sources: {', '.join(source.kind for source in sources)}")
-    if len(tops) > 1:
-        raise RequestError(public="top was given more than once.")
-    return Question(sources[0], tops[0] if tops else None)
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Several pictures of one request, in order; in place of one that can't be asked about stands its error."""
+
+    questions: tuple[Question | ClassifierError, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,60 @@ class Top:
     number: int
 
 
-type Given = Source | Top
+@dataclass(frozen=True, slots=True)
+class Several:
+    """The value of `images`, not read yet."""
+
+    items: Any
+
+
+type Given = Source | Top | Several
+
+
+def read_question(request: Request, max_image_bytes: int, max_pictures: int) -> Question | Batch:
+    """The request's one source and its `top`, or the several of `images`; RequestError and its kin say what is wrong.
+
+    What is wrong with one of several pictures is in its place, unless there are more than `max_pictures`.
+    """
+    given = [*_from_fields(request.query, max_image_bytes), *_from_body(request, max_image_bytes)]
+    lists = [item for item in given if isinstance(item, Several)]
+    if not lists:
+        return _question(given)
+    if len(lists) > 1 or any(isinstance(item, SOURCES) for item in given):
+        raise AmbiguousInputError("images and another source", public="Give either images or one picture, not both.")
+    items, top = lists[0].items, _only_top(given)
+    if not isinstance(items, list):
+        raise RequestError(public="images must be a list of objects, in JSON.")
+    if not items:
+        raise MissingInputError(public="images is empty: give one object for each picture.")
+    if len(items) > max_pictures:
+        raise RequestError(public=f"There are {len(items)} images; at most {max_pictures} are taken at once.")
+    return Batch(tuple(_question_of(item, top, max_image_bytes) for item in items))
+
+
+def _question(given: Iterable[Given], top: int | None = None) -> Question:
+    sources = [item for item in given if isinstance(item, SOURCES)]
+    if not sources:
+        raise MissingInputError
+    if len(sources) > 1:
+        raise AmbiguousInputError(f"{len(sources)} sources: {', '.join(source.kind for source in sources)}")
+    return Question(sources[0], _only_top(given) or top)
+
+
+def _question_of(item: object, top: int | None, max_image_bytes: int) -> Question | ClassifierError:
+    try:
+        if not isinstance(item, dict):
+            raise RequestError(public=f"Each of images must be an object, not {_json_type(item)}.")
+        return _question(list(_from_fields(item.items(), max_image_bytes)), top)
+    except ClassifierError as error:
+        return error
+
+
+def _only_top(given: Iterable[Given]) -> int | None:
+    tops = [item.number for item in given if isinstance(item, Top)]
+    if len(tops) > 1:
+        raise RequestError(public="top was given more than once.")
+    return tops[0] if tops else None
 
 
 def _from_body(request: Request, max_image_bytes: int) -> Iterable[Given]:
@@ -112,6 +165,8 @@ def _from_fields(fields: Iterable[tuple[str, Any]], max_image_bytes: int) -> Ite
             yield _upload(value if isinstance(value, bytes) else decode_base64(_text(name, value)), max_image_bytes)
         elif name == "top":
             yield Top(_top(value))
+        elif name == "images":
+            yield Several(value)
 
 
 def _upload(data: bytes, max_image_bytes: int) -> Upload:

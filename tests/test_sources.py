@@ -29,6 +29,13 @@ BASE64 = base64.b64encode(PICTURE).decode()
 FUZZ = hypothesis.settings(max_examples=150, deadline=None, database=None)
 
 
+def one(request: Request) -> Question:
+    """The question of a request about one picture."""
+    question = read_question(request, MAX, 3)
+    assert isinstance(question, Question)
+    return question
+
+
 def ask(
     body: bytes | str = b"",
     content_type: str | None = None,
@@ -40,12 +47,12 @@ def ask(
     headers = {} if content_type is None else {"content-type": content_type}
     data = body.encode() if isinstance(body, str) else body
     request = Request(method=method, path="/classify", query=tuple((query or {}).items()), headers=headers, body=data)
-    return read_question(request, MAX)
+    return one(request)
 
 
 def ask_direct(document: dict[str, Any]) -> Question:
     """The question of a direct invocation."""
-    return read_question(Request(method="POST", path="/classify", headers={}, document=document), MAX)
+    return one(Request(method="POST", path="/classify", headers={}, document=document))
 
 
 def form(*parts: tuple[str, bytes], boundary: str = "b", extra: str = "") -> bytes:
@@ -162,9 +169,7 @@ def test_nothing_given_is_missing_input(question: Any) -> None:
         lambda: ask('{"s3key": "k"}', "application/json", query={"s3key": "k"}),
         lambda: ask(form(("file", b"a"), ("file", b"b")), MULTIPART),
         lambda: ask("s3key=a&s3key=b", FORM),
-        lambda: read_question(
-            Request(method="GET", path="/classify", headers={}, query=(("s3key", "a"), ("s3key", "a"))), MAX
-        ),
+        lambda: one(Request(method="GET", path="/classify", headers={}, query=(("s3key", "a"), ("s3key", "a")))),
     ],
 )
 def test_two_pictures_are_ambiguous_even_if_they_are_the_same(question: Any) -> None:
