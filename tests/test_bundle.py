@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ PREFIX = "models/dev/"
 SETTLE_S = 10.0
 
 
-def info(name: str, etag: str, modified: float, **more: object) -> ObjectInfo:
+def info(name: str, etag: str, modified: float, **more: Any) -> ObjectInfo:
     return replace(ObjectInfo(PREFIX + name, etag, 10, modified), **more)
 
 
