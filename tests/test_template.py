@@ -1,0 +1,193 @@
+"""What serverless.yml becomes: rendered for each stage and front door, checked by cfn-lint and against our promises."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from local.launch import PROJECT
+
+pytestmark = [
+    pytest.mark.skipif(
+        not (PROJECT / "node_modules" / ".bin" / "serverless").exists(), reason="needs node_modules: run npm ci"
+    ),
+    pytest.mark.package,
+]
+EVERYTHING = {
+    "tracing": "Active",
+    "keepWarm": "true",
+    "domain": "pictures.example",
+    "certificate": "arn:aws:acm:us-east-1:123456789012:certificate/0",
+    "alarmTopic": "arn:aws:sns:us-east-1:123456789012:alarms",
+    "concurrency": "5",
+    "compileConcurrency": "1",
+}
+VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
+    "dev": ("dev", {}),
+    "prod": ("prod", {}),
+    "everything": ("prod", EVERYTHING),
+    "jwt": ("dev", {"door": "http-jwt"}),
+    "iam": ("dev", {"door": "http-iam"}),
+    "rest": ("dev", {"door": "rest-key", "provisioned": "1"}),
+    "given": ("dev", {"modelBucket": "their-models", "imageBucket": "their-pictures"}),
+}
+
+
+@cache
+def rendered(variant: str) -> dict[str, Any]:
+    """The CloudFormation template, with the code's zip left as it is: without our plugins nothing is installed."""
+    stage, parameters = VARIANTS[variant]
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        for file in ("package.json", "handler.py", "model_loader.py"):
+            shutil.copy(PROJECT / file, folder)
+        (folder / "classifier").symlink_to(PROJECT / "classifier")
+        (folder / "node_modules").symlink_to(PROJECT / "node_modules")
+        text = (PROJECT / "serverless.yml").read_text()
+        (folder / "serverless.yml").write_text(re.sub(r"plugins:\n(?:  - .*\n)+", "", text))
+        command: list[str | Path] = [folder / "node_modules" / ".bin" / "serverless", "package", "--stage", stage]
+        given = [part for name, value in parameters.items() for part in ("--param", f"{name}={value}")]
+        keys = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
+        done = subprocess.run(
+            [*command, *given], cwd=folder, env={**os.environ, **keys}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        template = (folder / ".serverless" / "cloudformation-template-update-stack.json").read_text()
+    document: dict[str, Any] = json.loads(template)
+    return document
+
+
+def resources(variant: str, kind: str) -> dict[str, Any]:
+    found = rendered(variant)["Resources"]
+    return {name: one["Properties"] for name, one in found.items() if one["Type"] == kind}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_cfn_lint_has_nothing_to_say_that_is_not_listed_with_its_reason(variant: str, tmp_path: Path) -> None:
+    (tmp_path / "template.json").write_text(json.dumps(rendered(variant)))
+    lint: list[str | Path] = [
+        Path(sys.executable).with_name("cfn-lint"),
+        "--regions",
+        "us-east-1",
+        "--",
+        tmp_path / "template.json",
+    ]
+    done = subprocess.run(lint, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("variant", ["dev", "given", "rest"])
+def test_roles_allow_exactly_what_each_function_does(variant: str) -> None:
+    stage = VARIANTS[variant][0]
+    given = VARIANTS[variant][1].get("modelBucket")
+    models = {"bucket": given or {"Ref": "ModelBucket"}}
+    pictures = {"bucket": VARIANTS[variant][1].get("imageBucket") or {"Ref": "ImageBucket"}}
+    of = {
+        role: {json.dumps(one.get("Action")): one for one in policy["PolicyDocument"]["Statement"]}
+        for role, properties in resources(variant, "AWS::IAM::Role").items()
+        for policy in properties["Policies"]
+    }
+    assert set(of) == {"ClassifyRole", "CompileRole"}
+    read, listing, put = (
+        '["s3:GetObject", "s3:GetObjectVersion"]',
+        '["s3:ListBucket", "s3:ListBucketVersions"]',
+        '"s3:PutObject"',
+    )
+    log, picture, trace = '["logs:CreateLogStream", "logs:PutLogEvents"]', '"s3:GetObject"', "null"
+    assert set(of["ClassifyRole"]) == {read, listing, picture, log, trace}
+    assert set(of["CompileRole"]) == {read, listing, put, log, trace}
+    arn = "arn:${AWS::Partition}:s3:::${bucket}"
+    for role in of.values():
+        assert role[read]["Resource"] == {"Fn::Sub": [f"{arn}/models/{stage}/*", models]}
+        assert role[listing]["Resource"] == {"Fn::Sub": [arn, models]}
+        assert role[listing]["Condition"] == {"StringLike": {"s3:prefix": f"models/{stage}/*"}}
+        assert role[trace]["Fn::If"][0] == "Traced"
+    assert of["ClassifyRole"][picture]["Resource"] == {"Fn::Sub": [f"{arn}/images/*", pictures]}
+    assert of["CompileRole"][put]["Resource"] == {"Fn::Sub": [f"{arn}/models/{stage}/compiled/*", models]}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_there_is_no_custom_resource_and_no_function_but_ours(variant: str) -> None:
+    kinds = {one["Type"] for one in rendered(variant)["Resources"].values()}
+    assert [kind for kind in kinds if kind.startswith(("Custom::", "AWS::CloudFormation::"))] == []
+    assert set(resources(variant, "AWS::Lambda::Function")) == {"ClassifyLambdaFunction", "CompileLambdaFunction"}
+
+
+@pytest.mark.parametrize("variant", ["dev", "prod"])
+def test_buckets_are_private_encrypted_versioned_and_refuse_plain_http(variant: str) -> None:
+    for name in ("ModelBucket", "ImageBucket"):
+        resource = rendered(variant)["Resources"][name]
+        bucket = resource["Properties"]
+        assert resource["DeletionPolicy"] == ("Retain" if variant == "prod" else "Delete")
+        assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+        assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+        assert bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        (statement,) = resources(variant, "AWS::S3::BucketPolicy")[f"{name}Policy"]["PolicyDocument"]["Statement"]
+        assert (statement["Effect"], statement["Resource"][0]) == ("Deny", {"Fn::GetAtt": [name, "Arn"]})
+    models = resources(variant, "AWS::S3::Bucket")["ModelBucket"]
+    assert models["NotificationConfiguration"] == {"EventBridgeConfiguration": {"EventBridgeEnabled": True}}
+
+
+@pytest.mark.parametrize(("variant", "authorization"), [("dev", None), ("jwt", "JWT"), ("iam", "AWS_IAM")])
+def test_the_http_api_hands_everything_to_one_function_and_is_throttled(
+    variant: str, authorization: str | None
+) -> None:
+    (route,) = resources(variant, "AWS::ApiGatewayV2::Route").values()
+    assert (route["RouteKey"], route.get("AuthorizationType")) == ("$default", authorization)
+    (stage,) = resources(variant, "AWS::ApiGatewayV2::Stage").values()
+    settings = stage["DefaultRouteSettings"]
+    assert (settings["ThrottlingRateLimit"], settings["ThrottlingBurstLimit"]) == (100, 200)
+    assert json.loads(stage["AccessLogSettings"]["Format"])["request_id"] == "$context.requestId"
+
+
+def test_a_rest_api_takes_pictures_as_they_are_and_wants_a_key() -> None:
+    (api,) = resources("rest", "AWS::ApiGateway::RestApi").values()
+    assert api["BinaryMediaTypes"] == ["*/*"]
+    methods = resources("rest", "AWS::ApiGateway::Method").values()
+    assert [one["ApiKeyRequired"] for one in methods] == [True, True]
+    (plan,) = resources("rest", "AWS::ApiGateway::UsagePlan").values()
+    assert plan["Throttle"] == {"BurstLimit": 200, "RateLimit": 100}
+
+
+def test_parameters_become_what_they_say() -> None:
+    classify = resources("everything", "AWS::Lambda::Function")["ClassifyLambdaFunction"]
+    compiling = resources("everything", "AWS::Lambda::Function")["CompileLambdaFunction"]
+    assert (classify["ReservedConcurrentExecutions"], compiling["ReservedConcurrentExecutions"]) == (5, 1)
+    assert classify["TracingConfig"] == {"Mode": "Active"}
+    assert (classify["Timeout"], classify["MemorySize"], classify["EphemeralStorage"]) == (60, 2048, {"Size": 2048})
+    (retries,) = resources("everything", "AWS::Lambda::EventInvokeConfig").values()
+    assert (retries["MaximumRetryAttempts"], retries["MaximumEventAgeInSeconds"]) == (2, 3600)
+    topic = [EVERYTHING["alarmTopic"]]
+    alarms = resources("everything", "AWS::CloudWatch::Alarm")
+    assert {json.dumps(one["AlarmActions"]) for one in alarms.values()} == {json.dumps(topic)}
+    off = {
+        name for name, one in rendered("dev")["Resources"].items() if one.get("Condition") in ("Alarmed", "HasDomain")
+    }
+    assert {*alarms, "Domain", "DomainMapping"} == off
+    logs = resources("everything", "AWS::Logs::LogGroup").values()
+    assert {one["RetentionInDays"] for one in logs} == {90}
+    assert "ReservedConcurrentExecutions" not in resources("dev", "AWS::Lambda::Function")["ClassifyLambdaFunction"]
+
+
+def test_the_request_that_keeps_a_sandbox_warm_is_one_that_the_handler_reads() -> None:
+    from classifier import events
+
+    (target,) = resources("everything", "AWS::Events::Rule")["KeepWarmRule"]["Targets"]
+    event = json.loads(target["Input"])
+    request = events.read(events.kind_of(event), event)
+    assert (request.method, request.path) == ("GET", "/model")
+
+
+def test_the_dashboard_is_json_and_its_metrics_are_ours() -> None:
+    (dashboard,) = resources("dev", "AWS::CloudWatch::Dashboard").values()
+    assert len(json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]) == 5
