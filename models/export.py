@@ -6,8 +6,10 @@ the names of the model's own input and output. Each is read back and compared wi
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,10 +125,32 @@ def _write_keras_file(model: TracedModel, path: Path) -> Callable[[Array], Any]:
 
     try:
         model.module.model.save(path)
+        _name_public_initializers(path)
         again = keras.saving.load_model(path, compile=False)
     except (TypeError, ValueError) as error:
-        raise ModelsError(f"refused: today's Keras can't hold this model in a .keras file: {error}") from error
+        first = str(error).strip().splitlines()[0]
+        raise ModelsError(f"refused: today's Keras can't hold this model in a .keras file: {first}") from error
     return lambda picture: again(picture, training=False)
+
+
+def _name_public_initializers(path: Path) -> None:
+    """The loader's own initializers make zeros, which weights replace at once; Keras's file names Keras's."""
+    with zipfile.ZipFile(path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    config = json.dumps(_with_zeros(json.loads(members["config.json"])))
+    with zipfile.ZipFile(path, "w") as file:
+        for name, data in (members | {"config.json": config.encode()}).items():
+            file.writestr(name, data)
+
+
+def _with_zeros(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    if isinstance(value, list):
+        return [_with_zeros(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("class_name") == "CountingZeros":
+        return {"module": "keras.initializers", "class_name": "Zeros", "config": {}, "registered_name": None}
+    return {name: _with_zeros(item) for name, item in value.items()}
 
 
 def _write_saved_model(model: TracedModel, path: Path) -> Callable[[Array], Any]:

@@ -66,11 +66,8 @@ def read_source(paths: Sequence[Path], input_name: str | None = None, output_nam
     path = paths[0]
     if path.is_dir():
         return _folder(path, input_name, output_name)
-    head = _head(path)
-    if head.startswith(ZIP):
-        return keras_source.keras_file(path)
-    if head == HDF5:
-        return keras_source.whole_hdf5(path)
+    if _head(path) in (ZIP, HDF5):
+        return keras_source.whole_file(path)
     if path.suffix == ".pb":
         if not input_name or not output_name:
             raise UsageError(f"{path.name} is a frozen graph: name its tensors with --input and --output")
