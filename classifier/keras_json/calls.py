@@ -148,7 +148,7 @@ def references(item: Json, place: str) -> Value:
     """A model's inputs or outputs; a list of one is the one, as Keras 2 had it."""
     if _is_tensor(item):
         return _tensor(item, place)
-    if isinstance(item, dict):
+    if isinstance(item, dict) and item:
         return {name: references(child, place) for name, child in item.items()}
     if not isinstance(item, list) or not item:
         raise ModelError(f"{place}: it does not say what its inputs and outputs are")

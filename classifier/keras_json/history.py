@@ -48,7 +48,7 @@ type Change = Dropped | Renamed | Was | Flattened
 ANY = ("*",)
 _RNN = ("SimpleRNN", "LSTM", "GRU", "RNN", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D")
 _CELLS = ("SimpleRNNCell", "LSTMCell", "GRUCell")
-_NO_GROUPS = tuple(f"{kind}{n}D" for n in (1, 2, 3) for kind in ("DepthwiseConv", "SeparableConv")) + tuple(
+_NO_GROUPS = tuple(f"{kind}{n}D" for n in (1, 2) for kind in ("DepthwiseConv", "SeparableConv")) + tuple(
     f"Conv{n}DTranspose" for n in (1, 2, 3)
 )
 

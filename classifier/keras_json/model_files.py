@@ -46,7 +46,7 @@ def read_model_file(data: bytes, limits: Limits | None = None) -> ModelFile:
 def _from_hdf5(data: bytes, limits: Limits) -> ModelFile:
     from classifier.keras_weights.store import open_store
 
-    with open_store(data, limits.max_parameters * 12) as store:  # an optimizer may keep two numbers for each weight
+    with open_store(data, limits.max_parameters * 4) as store:
         config, writer = store.text("", "model_config"), store.text("", "keras_version")
     if config is None:
         raise ModelError("the HDF5 file holds weights only: give the architecture JSON too")

@@ -93,5 +93,5 @@ def _tensorflow(kind: str, name: str, config: Mapping[str, Json], made: tuple[Ca
         function = str(config.get("function", "__operators__.getitem" if kind == "SlicingOpLambda" else None))
         found = [tensorflow_ops.function_call(function, call, place) for call in made]
     if not found:
-        raise ModelError(f"{place}: it is never called")
+        raise ModelNotAllowedError(f"{place}: it is never called, so it can't be told what it would do")
     return Layer(name, f"ops.{found[0][0]}", {}, tuple(call for _, call in found), kind)

@@ -37,7 +37,10 @@ def load_model(architecture: Architecture, weights: bytes | Path) -> keras.Model
 
 def _max_bytes(weights: bytes | Path, limits: Limits) -> int:
     """What a file of this size may declare: zlib shrinks zeros a thousandfold, real weights hardly."""
-    size = len(weights) if isinstance(weights, bytes) else weights.stat().st_size
+    try:
+        size = len(weights) if isinstance(weights, bytes) else weights.stat().st_size
+    except OSError as error:
+        raise ModelError(f"weights: {error}") from error
     return min(limits.max_parameters * 4, max(size * limits.max_inflation, _SLACK * 100))
 
 
