@@ -6,7 +6,9 @@ https://www.tensorflow.org/tfx/serving/api_rest. A model here has one input, so 
 from __future__ import annotations
 
 import math
+from copy import replace
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from classifier import sources
@@ -21,49 +23,48 @@ if TYPE_CHECKING:
 INPUT = "image"
 _MAX_DEPTH = 8
 _JSON_TYPES: dict[type, str] = {str: "String", bool: "Bool", type(None): "Null", dict: "Object"}
-_LIST_BYTES, _ITEM_BYTES = 100, 40
-"""Most memory that one list or object, and one number with its place in the list, take once parsed."""
+_PARSED_BYTES = 40
+"""Most memory that a byte of JSON takes once parsed: empty objects and short lists took 25."""
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """Rows of nested lists, the model's input as it is, its shape not checked yet."""
+    """Rows of numbers, the model's input as it is: all of them in C order, and the shape that their lists had."""
 
-    rows: Sequence[Any] = field(repr=False)
-    flat: bool = False
-    """Whether a row is one list of all its numbers, as an Example's feature is."""
+    flat: Sequence[float] = field(repr=False)
+    shape: tuple[int, ...]
+    one_list: bool = False
+    """Whether a row may be one list of all its numbers, as an Example's feature is."""
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return self.shape[0]
 
     def array(self, shape: tuple[int, int, int]) -> NDArray[np.float32]:
         """The rows as float32 of shape (rows, *shape), where `shape` is (height, width, channels).
 
         Channels may also come first, as some models were trained. RequestError says what doesn't fit.
         """
+        first = (shape[2], *shape[:2])
+        if self.shape[1:] == shape or (self.one_list and self.shape[1:] == (math.prod(shape),)):
+            return self._float32().reshape(-1, *shape)
+        if self.shape[1:] == first:
+            return self._float32().reshape(-1, *first).transpose(0, 2, 3, 1)
+        wanted, found = (f"[{','.join(map(str, sizes))}]" for sizes in ((-1, *shape), self.shape))
+        raise RequestError(public=f"Expecting input of shape {wanted} but got: {found}.")
+
+    def _float32(self) -> NDArray[np.float32]:
         import numpy as np
 
+        text = "Cannot convert a JSON value to float without loss of precision."
         try:
-            given = np.asarray(self.rows, np.float64)
-        except ValueError as error:
-            raise RequestError("ragged rows", public="The lists of the input are not all of one size.") from error
+            given = np.array(self.flat, np.float64)
         except OverflowError as error:
-            raise _lossy() from error
+            raise RequestError(public=text) from error
         with np.errstate(over="ignore"):
             array = given.astype(np.float32)
         if (np.isinf(array) & np.isfinite(given)).any():
-            raise _lossy()
-        return self._shaped(array, shape)
-
-    def _shaped(self, array: NDArray[np.float32], shape: tuple[int, int, int]) -> NDArray[np.float32]:
-        if array.shape[1:] == shape:
-            return array
-        if self.flat and array.shape[1:] == (math.prod(shape),):
-            return array.reshape(-1, *shape)
-        if array.shape[1:] == (shape[2], *shape[:2]):
-            return array.transpose(0, 2, 3, 1)
-        wanted, found = (f"[{','.join(map(str, sizes))}]" for sizes in ((-1, *shape), array.shape))
-        raise RequestError(public=f"Expecting input of shape {wanted} but got: {found}.")
+            raise RequestError(public=text)
+        return array
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +82,11 @@ type Rows = Numbers | Encoded
 
 def check_memory(body: bytes, left: int | None) -> None:
     """RequestError if parsing the JSON in `body` could take more than `left` bytes; None is no limit."""
-    estimate = (body.count(b"[") + body.count(b"{")) * _LIST_BYTES + body.count(b",") * _ITEM_BYTES + len(body)
-    if left is not None and estimate > left:
+    most = len(body) * _PARSED_BYTES
+    if left is not None and most > left:
         raise RequestError(
-            f"{len(body)} bytes of JSON may take {estimate} bytes, {left} are left",
-            public="The request holds more values than there is memory for. Send fewer rows at once.",
+            f"{len(body)} bytes of JSON may take {most} bytes, {left} are left",
+            public="The request holds more than there is memory for. Send fewer rows at once.",
         )
 
 
@@ -116,7 +117,7 @@ def read_examples(document: Mapping[str, Any]) -> Rows:
     if not isinstance(context, dict) or not all(isinstance(example, dict) for example in examples):
         raise RequestError(public="Each example, and the context, must be a JSON object.")
     found = _rows([_feature({**context, **example}, index) for index, example in enumerate(examples)])
-    return Numbers(found.rows, flat=True) if isinstance(found, Numbers) else found
+    return replace(found, one_list=True) if isinstance(found, Numbers) else found
 
 
 def _unnamed(item: Any, index: int) -> Any:  # noqa: ANN401 - any JSON value
@@ -156,8 +157,7 @@ def _rows(rows: list[Any]) -> Rows:
         return Encoded([_decoded(row["b64"], index) for index, row in enumerate(rows)])
     if any(encoded):
         raise RequestError(public="Rows are either all pictures ({'b64': ...}) or all numbers.")
-    _check_numbers(rows)
-    return Numbers(rows)
+    return _numbers(rows)
 
 
 def _is_b64(value: object) -> bool:
@@ -175,21 +175,23 @@ def _decoded(text: str, index: int) -> bytes:
         raise RequestError(str(error), public=f"Unable to base64 decode element {index}.") from error
 
 
-def _check_numbers(values: list[Any], level: int = 1) -> None:
-    """RequestError unless all leaves are numbers: numpy would take strings and null for some, and bool for one."""
-    kinds = set(map(type, values))
+def _numbers(rows: list[Any]) -> Numbers:
+    """Flatten, level by level; RequestError unless all leaves are numbers and all lists of one level of one size.
+
+    Checked here and not by numpy, which takes strings and null for some numbers, and true for 1.
+    """
+    level, shape = rows, [len(rows)]
+    while (kinds := set(map(type, level))) == {list}:
+        sizes = set(map(len, level))
+        if len(sizes) > 1:
+            raise RequestError(public="The lists of the input are not all of one size.")
+        if len(shape) == _MAX_DEPTH:
+            raise RequestError(public="The lists of the input are nested too deep.")
+        shape.append(sizes.pop())
+        level = list(chain.from_iterable(level))
     if kinds <= {int, float}:
-        return
-    if kinds != {list} or level > _MAX_DEPTH:
-        wrong = next((kind for kind in kinds if kind not in (int, float, list)), None)
-        if wrong:
-            raise RequestError(
-                public=f"The input has a value of type {_JSON_TYPES[wrong]}, not of expected type: float."
-            )
-        raise RequestError(public="The lists of the input are not all of one depth, or nested too deep.")
-    for inner in values:
-        _check_numbers(inner, level + 1)
-
-
-def _lossy() -> RequestError:
-    return RequestError(public="Cannot convert a JSON value to float without loss of precision.")
+        return Numbers(level, tuple(shape))
+    wrong = next((_JSON_TYPES[kind] for kind in kinds if kind in _JSON_TYPES), None)
+    if wrong is None:
+        raise RequestError(public="The lists of the input are not all of one depth.")
+    raise RequestError(public=f"The input has a value of type {wrong}, not of expected type: float.")
