@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from dataclasses import replace
+from copy import replace
 from typing import TYPE_CHECKING, Any
 
 from classifier.errors import ClassifierError, ImageTooLargeError, OutOfTimeError

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from classifier.errors import ModelError
+from classifier.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -32,8 +32,7 @@ REQUIRED: tuple[Role, ...] = ("architecture", "weights")
 PUBLISHED = "published.json"
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(Record):
     """One object of a bundle, exactly one version of it: by VersionId where there is one, else by ETag."""
 
     role: Role
@@ -45,8 +44,7 @@ class Part:
     sha256: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Record):
     """The objects of one bundle at one moment; equal snapshots are the same model."""
 
     parts: tuple[Part, ...]
@@ -64,15 +62,13 @@ class Snapshot:
         return sum(part.size for part in self.parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Unsettled:
+class Unsettled(Record):
     """Objects were swapped so recently that more may follow; it counts in `wait_s` seconds if nothing does."""
 
     wait_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Publication:
+class Publication(Record):
     """What `published.json` says: the parts it pins, and when it was written itself."""
 
     parts: tuple[Part, ...]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from classifier.bundle import (
@@ -24,6 +23,7 @@ from classifier.bundle import (
 )
 from classifier.compiled import reports_in
 from classifier.errors import ClassifierError, ModelError, ModelTooLargeError, UnavailableError
+from classifier.records import Record
 from classifier.serving import uses_labels_file
 from classifier.storage import S3, ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
 
@@ -36,8 +36,7 @@ MAX_PUBLISHED_BYTES = 1_000_000
 MAX_OLDER = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Bundle:
+class Bundle(Record):
     """The bytes of one bundle, all read from one snapshot, and the fingerprint of their content."""
 
     snapshot: Snapshot
@@ -45,8 +44,7 @@ class Bundle:
     fingerprint: str
 
 
-@dataclass(frozen=True, slots=True)
-class View:
+class View(Record):
     """What lies under the prefix at one moment of S3's clock."""
 
     newest: Snapshot | Unsettled | None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from copy import replace
 from typing import TYPE_CHECKING, Any
 
 from classifier.bundle import Identity, fingerprint
 from classifier.errors import ModelError
+from classifier.records import Record, as_dict
 from classifier.serving import ModelShape
 
 if TYPE_CHECKING:
@@ -25,8 +26,7 @@ LARGEST_DIFFERENCE = 1e-4
 IDENTITIES_KEPT = 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(Record, kw_only=True):
     """What compiling one bundle came to; written after the model, so that a report stands for a whole compiled form.
 
     `usable` says whether it may serve, `reason` why not. `identities` are the objects in S3 that it was made from, of
@@ -42,14 +42,14 @@ class Report:
     labels: str | None
     model_sha256: str
     model_bytes: int
-    measured: Mapping[str, Any] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
+    measured: Mapping[str, Any] = {}
+    versions: Mapping[str, str] = {}
     compiled: str = ""
 
     def to_json(self) -> bytes:
         """The report as it is stored."""
         identities = [sorted(map(list, identity)) for identity in self.identities]
-        return json.dumps({**asdict(self), "identities": identities}, indent=1).encode()
+        return json.dumps({**as_dict(self), "identities": identities}, indent=1).encode()
 
     def also_for(self, identity: Identity) -> Report:
         """The same report for further objects of the same content, the newest last."""

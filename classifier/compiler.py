@@ -41,7 +41,13 @@ def compile_bundle(bundle: Bundle, pictures: Sequence[bytes], quantize: Sequence
     that differs from Keras by more than 1e-4, gets a report that says so and no file. ModelError for a broken bundle.
     """
     phases = Phases()
-    model = load(bundle, phases)
+    return compile_traced(bundle, load(bundle, phases), pictures, quantize, phases)
+
+
+def compile_traced(
+    bundle: Bundle, model: TracedModel, pictures: Sequence[bytes], quantize: Sequence[str], phases: Phases
+) -> Compiled:
+    """The same for a model that is loaded already; `publish` may have it from elsewhere than JSON and weights."""
     probes = probe_arrays(model.serving.preprocessing, pictures)
     reference = _Measured(KerasEngine(model.call), model.serving, probes)
     files: dict[str, bytes] = {}

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from classifier import errors, function_memory
 from classifier.errors import ImageComplexityError, ImageError, ImageTimeoutError
+from classifier.records import as_dict
 
 if TYPE_CHECKING:
     from classifier.image_headers import ImageLimits, Picture
@@ -68,10 +68,10 @@ def _environment() -> dict[str, str]:
 
 
 def _request(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> bytes:
-    described = {name: value for name, value in asdict(picture).items() if name != "data"}
+    described = {name: value for name, value in as_dict(picture).items() if name != "data"}
     left = function_memory.left(limits.function_memory_bytes)
     memory = MEMORY_BYTES if left is None else min(MEMORY_BYTES, left)
-    head = {"picture": described, "spec": spec.to_json(), "limits": asdict(limits), "memory": memory}
+    head = {"picture": described, "spec": spec.to_json(), "limits": as_dict(limits), "memory": memory}
     return json.dumps(head).encode() + b"\n" + picture.data
 
 

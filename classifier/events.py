@@ -10,12 +10,12 @@ import base64
 import binascii
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
 from classifier import parameters
 from classifier.errors import RequestError
+from classifier.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 _VARIABLE = re.compile(r"\{([^{}+]+)\+?\}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Record, kw_only=True):
     """What any front door asked.
 
     `path` is decoded and without stage or base path, `query` decoded and in order, header names are in lower case.

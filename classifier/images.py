@@ -9,13 +9,13 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from dataclasses import dataclass, field
 from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any
 
 from classifier import function_memory
 from classifier.errors import ImageDimensionsError, ImageError
 from classifier.image_headers import ImageLimits, Picture, inspect, sniff
+from classifier.records import Record
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -51,11 +51,10 @@ _DECODER_ERRORS = (
 """What Pillow's plugins have been seen to raise for broken files."""
 
 
-@dataclass(frozen=True, slots=True)
-class DecodedImage:
+class DecodedImage(Record):
     """Pixels of the model's size, and the picture's own format and size, upright as a viewer shows it."""
 
-    pixels: bytes = field(repr=False)
+    pixels: bytes
     format: str
     width: int
     height: int

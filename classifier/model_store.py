@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from classifier.bundle_reader import BundleReader
 from classifier.compiled_reader import CompiledReader
+from classifier.records import Record
 from classifier.s3_http import Endpoint, environment_credentials
 from classifier.storage import S3
 
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from classifier.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class ModelStore:
+class ModelStore(Record):
     """One model's place in S3 and its readers."""
 
     s3: S3

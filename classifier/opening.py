@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from classifier import logs
 from classifier.errors import ModelError, ModelLoadingError
 from classifier.phases import Phases
+from classifier.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from classifier.serving import Serving
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedModel:
+class LoadedModel(Record):
     """One model with everything that decides its replies; replaced in one assignment, never edited."""
 
     version: str
@@ -113,6 +112,6 @@ def _loaded(version: str, snapshot: Snapshot, loaded: Loaded, phases: Phases) ->
 
 def _renamed(model: LoadedModel, snapshot: Snapshot) -> LoadedModel:
     """The same model under the objects that hold it now."""
-    from dataclasses import replace
+    from copy import replace
 
     return replace(model, identity=snapshot.identity, updated=snapshot.updated)

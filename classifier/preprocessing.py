@@ -6,8 +6,9 @@ Pixels are resized by `classifier.images`; this module knows the specification a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
+
+from classifier.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,8 +47,7 @@ class PreprocessingError(ValueError):
         super().__init__("; ".join(problems))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preprocessing:
+class Preprocessing(Record, kw_only=True):
     """What is done to a picture before the model sees it. The defaults are those of `keras.utils.load_img`.
 
     `size` is (height, width) in pixels, as in Keras's `target_size`. `mean` and `std`, one number or one a channel in

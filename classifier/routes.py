@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from copy import replace
 from typing import TYPE_CHECKING
 
 from classifier.errors import MethodNotAllowedError, NotFoundError
+from classifier.records import Record
 from classifier.responses import Response
 
 if TYPE_CHECKING:
@@ -19,8 +20,7 @@ PREFLIGHT_S = "86400"
 SERVING_PREFIX = "/v1/models"
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(Record):
     """One request on its way to an answer; what is put into `log` is logged with it."""
 
     request: Request
@@ -31,8 +31,7 @@ class Exchange:
     log: dict[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Routes:
+class Routes(Record):
     """Answers by path and method. `allow_origin` is who may call from a browser's page, empty for nobody else."""
 
     table: Mapping[str, Mapping[str, Answer]]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import os
 import time
-from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+from classifier.records import Record
 from classifier.sigv4 import Credentials
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ class TooLargeError(Exception):
     """The body is larger than allowed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Record):
     """Status, headers (names in lower case) and whole body."""
 
     status: int
@@ -36,8 +35,7 @@ class Reply:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(Record, kw_only=True):
     """One request: `target` is path and query as sent; the whole exchange ends by `deadline` (time.monotonic())."""
 
     method: str
@@ -56,13 +54,12 @@ class Call:
         return left
 
 
-@dataclass(slots=True)
 class Pool:
     """Connections to one host; a connection serves one thread at a time and is kept for the next."""
 
-    scheme: str
-    host: str
-    idle: list[HTTPConnection] = field(default_factory=list)
+    def __init__(self, scheme: str, host: str) -> None:
+        self.scheme, self.host = scheme, host
+        self.idle: list[HTTPConnection] = []
 
     def send(self, call: Call) -> Reply:
         """One exchange; OSError or HTTPException if it fails, TimeoutError also when `call.deadline` passes."""
@@ -145,15 +142,14 @@ def _read(response: HTTPResponse, max_bytes: int) -> bytes:
     raise TooLargeError(f"more than {max_bytes} bytes")
 
 
-@dataclass(frozen=True, slots=True)
 class Endpoint:
     """Where S3 is: AWS's own hosts for `region`, or one address for everything (`url`: tests, MinIO, LocalStack)."""
 
-    region: str
-    url: str | None = None
-    elsewhere: dict[str, str] = field(default_factory=dict)
-    """Regions of buckets that turned out to be in another one."""
-    pools: dict[str, Pool] = field(default_factory=dict)
+    def __init__(self, region: str, url: str | None = None) -> None:
+        self.region, self.url = region, url
+        self.pools: dict[str, Pool] = {}
+        self.elsewhere: dict[str, str] = {}
+        """Regions of buckets that turned out to be in another one."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Endpoint:

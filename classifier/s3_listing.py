@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import email.utils
 import time
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree as ET
 
 from classifier.errors import StorageUnavailableError
+from classifier.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 LISTINGS = ("ListBucketResult", "ListVersionsResult")
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectInfo:
+class ObjectInfo(Record):
     """One entry of a listing; `modified` in seconds since the epoch (S3 gives whole seconds)."""
 
     key: str
@@ -33,16 +32,14 @@ class ObjectInfo:
     deleted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Record):
     """Objects under a prefix, and S3's own clock when it answered."""
 
     objects: tuple[ObjectInfo, ...]
     server_time: float
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Record):
     """One answer of a listing; `following` are the parameters that ask for the next, empty after the last."""
 
     objects: tuple[ObjectInfo, ...]

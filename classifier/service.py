@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from classifier.errors import (
@@ -11,6 +10,7 @@ from classifier.errors import (
     S3ObjectNotFoundError,
     S3ObjectNotReadableError,
 )
+from classifier.records import Record
 from classifier.sources import Key, Link, Question, Source, Upload
 from classifier.storage import S3, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
 
@@ -42,8 +42,7 @@ class Models(Protocol):
     def acquire(self, deadline: float) -> Model: ...
 
 
-@dataclass(frozen=True, slots=True)
-class ImageStore:
+class ImageStore(Record):
     """The only place that `s3key` may read: one prefix of one bucket."""
 
     s3: S3
@@ -85,8 +84,7 @@ def _loggable(key: str) -> str:
     return repr(key.partition("?")[0][:200])
 
 
-@dataclass(frozen=True, slots=True)
-class Classifier:
+class Classifier(Record):
     """Answers questions: fetches or takes the picture, decodes it, asks the model."""
 
     models: Models

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from classifier.errors import ModelError
 from classifier.preprocessing import Preprocessing
+from classifier.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +23,7 @@ DEFAULT_TOP_K = 5
 MAX_LABELS = 100_000
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
+class Serving(Record):
     """Labels in the order of the scores, the output's kind, the default number of predictions, and preprocessing."""
 
     labels: tuple[str, ...]
@@ -63,8 +62,7 @@ class Serving:
         return [{"label": self.labels[index], "score": round(float(scores[index]), 7)} for index in best]
 
 
-@dataclass(frozen=True, slots=True)
-class ModelShape:
+class ModelShape(Record):
     """What the architecture says of input and output: (height, width, channels), None where free; units; activation."""
 
     height: int | None

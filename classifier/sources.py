@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from classifier import parameters
@@ -16,6 +15,7 @@ from classifier.errors import (
     MissingInputError,
     RequestError,
 )
+from classifier.records import Record
 from classifier.uploads import read_form
 
 if TYPE_CHECKING:
@@ -27,24 +27,21 @@ TEXT_FIELDS = ("imagelink", "s3key")
 MAX_TOP = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Record):
     """A picture somewhere on the web."""
 
     url: str
     kind = "imagelink"
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Record):
     """A picture in the image bucket."""
 
     key: str
     kind = "s3key"
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
+class Upload(Record):
     """A picture that came with the request."""
 
     data: bytes
@@ -55,30 +52,26 @@ type Source = Link | Key | Upload
 SOURCES = (Link, Key, Upload)
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Record):
     """One picture to classify; `top` is the most predictions wanted, None for the model's own number."""
 
     source: Source
     top: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Record):
     """Several pictures of one request, in order; in place of one that can't be asked about stands its error."""
 
     questions: tuple[Question | ClassifierError, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Top:
+class Top(Record):
     """The wanted number of predictions."""
 
     number: int
 
 
-@dataclass(frozen=True, slots=True)
-class Several:
+class Several(Record):
     """The value of `images`, not read yet."""
 
     items: Any

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import re
 import time
-from dataclasses import replace
+from copy import replace
 from typing import TYPE_CHECKING
 
 from classifier import s3_http

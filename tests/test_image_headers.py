@@ -7,7 +7,7 @@ import struct
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
+from copy import replace
 from pathlib import Path
 
 import pytest

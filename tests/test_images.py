@@ -7,7 +7,7 @@ import random
 import subprocess
 import sys
 import zlib
-from dataclasses import replace
+from copy import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
+
+from classifier.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +24,7 @@ class Engine(Protocol):
         """The model's output, float32 of shape (units,), for an array of shape (1, height, width, channels)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(Record):
     """An engine that has answered once already, how to serve it, and what each phase of loading took (ms)."""
 
     engine: Engine

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from classifier.errors import ImageComplexityError, ImageDimensionsError, ImageError
+from classifier.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,8 +16,7 @@ FUNCTION_MEMORY = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
 """Where Lambda says how many megabytes the function has."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageLimits:
+class ImageLimits(Record, kw_only=True):
     """What one picture may cost. Sizes are bytes, areas are pixels, times are seconds.
 
     `max_side` keeps a thin strip from costing gigabytes of resampling weights; it is the largest side a JPEG can have.
@@ -68,8 +67,7 @@ class ImageLimits:
             raise ImageComplexityError(f"a JPEG of {pixels} pixels with {scans} scans")
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(Record):
     """A picture that passed the checks: its format, size as stored, and the bytes worth decoding.
 
     `data` has lost what can't change a pixel (comments, profiles, thumbnails, later frames), so no decoder can be kept
@@ -79,7 +77,7 @@ class Picture:
     format: str
     width: int
     height: int
-    data: bytes = field(repr=False)
+    data: bytes
     orientation: int = 1
     scans: int = 1
     coefficient_bytes: int = 0
