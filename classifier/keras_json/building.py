@@ -49,6 +49,7 @@ class Builder:
         self._left = max_parameters
         self._inner: dict[int, Built] = {}
         self._names: set[str] = set()
+        self._has_operations = False
         self._zeros = self._counting_zeros(max_parameters)
 
     def build(self, graph: Model) -> Built:
@@ -57,6 +58,7 @@ class Builder:
 
         # Bidirectional copies its layer through the layer's config, which names these two.
         own = {"CountingZeros": type(self._zeros), "keras2_hard_sigmoid": keras2_hard_sigmoid}
+        self._has_operations = channels.is_channels_first(graph) or _has_operations(graph)
         with keras.saving.custom_object_scope(own):
             return self._build(graph)
 
@@ -78,11 +80,14 @@ class Builder:
                     f"the layers of {graph.name!r} call each other in a circle, from {waiting[0][0].name!r}"
                 )
             waiting = later
-        model = keras.Model(
-            mapped(graph.inputs, lambda tensor: _pick(made, tensor)),
-            mapped(graph.outputs, lambda tensor: _pick(made, tensor)),
-            name=self._name(graph.name),
-        )
+        try:
+            model = keras.Model(
+                mapped(graph.inputs, lambda tensor: _pick(made, tensor)),
+                mapped(graph.outputs, lambda tensor: _pick(made, tensor)),
+                name=self._name(graph.name),
+            )
+        except ValueError as error:  # inputs that no output needs are fine; outputs that no input reaches are not
+            raise ModelError(f"model {graph.name!r} does not hold together: {error}") from error
         return Built(graph, model, layers, self._inner)
 
     def _step(
@@ -144,6 +149,8 @@ class Builder:
     def _name(self, written: str) -> str:
         """A name that Keras 3 and TensorFlow take ("/" and spaces are refused), unlike any before."""
         clean = re.sub(r"[^A-Za-z0-9_.-]", "_", written).lstrip("_.-")[:200] or "layer"
+        if self._has_operations:  # Keras numbers operations by itself ("multiply_3") and refuses a layer of that name
+            clean = f"{clean}.layer"
         name, number = clean, 1
         while name in self._names:
             name, number = f"{clean}_{number}", number + 1
@@ -183,6 +190,12 @@ def _callable(layer: Layer, target: Any) -> Callable[..., Tensors]:  # noqa: ANN
     if isinstance(target, Built):
         target = target.model
     return channels.transposed(layer, target) if channels.needs_help(layer) else target
+
+
+def _has_operations(graph: Model) -> bool:
+    return any(
+        not _is_object(layer) or (layer.model is not None and _has_operations(layer.model)) for layer in graph.layers
+    )
 
 
 def _is_object(layer: Layer) -> bool:

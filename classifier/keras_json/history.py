@@ -161,6 +161,8 @@ _REASONS: dict[str, str] = {
 
 def class_name(written: str) -> str:
     """Today's name of a class."""
+    if written in ("Custom>LayerScale", "Custom>CustomScaleLayer"):  # of keras.applications, 2.9-2.15
+        written = written.removeprefix("Custom>")
     written = written.removeprefix("Keras>").removeprefix("keras>")
     return CLASS_NAMES.get(written, written)
 

@@ -125,7 +125,17 @@ def _is_keras_module(module: Json) -> bool:
     return module == "builtins" or module in _ROOTS or module.startswith(tuple(f"{root}." for root in _ROOTS))
 
 
-_ROOTS = ("keras", "tf_keras", "tensorflow.keras", "tensorflow.python.keras", "tensorflow.python.training")
+_ROOTS = (
+    "keras",
+    "tf_keras",
+    "tensorflow.keras",
+    "tensorflow.python.keras",
+    "tensorflow.python.training",
+    "tensorflow.python.ops.init_ops",  # tf.keras 2.12-2.15, where an initializer was tf.constant_initializer
+    "tensorflow.python.ops.init_ops_v2",
+)
+# Of keras.applications, registered there without a package of its own until 2.15; we build our own of the same name.
+_REGISTERED_AS_CUSTOM = words("LayerScale CustomScaleLayer")
 
 
 def _is_keras_name(registered: Json, value: Mapping[str, Json]) -> bool:
@@ -133,6 +143,8 @@ def _is_keras_name(registered: Json, value: Mapping[str, Json]) -> bool:
     if not isinstance(registered, str):
         return False
     package, _, name = registered.rpartition(">")
+    if package == "Custom" and name in _REGISTERED_AS_CUSTOM:
+        return True
     return name == value.get("class_name") and (not package or package.split(".")[0] in ("keras", "tf_keras"))
 
 
