@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from classifier.bundle import PUBLISHED, ROLES, Part, Snapshot
+from classifier.bundle import ROLES, Part, Snapshot
 from classifier.compiled import MODEL, REPORT, key_of
 from models import record
 from models.console import Console, megabytes
@@ -57,8 +57,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     source, target = find_place(options.source), find_place(options.to)
     if (source.bucket, source.prefix) == (target.bucket, target.prefix):
         raise UsageError(f"{source.url} can't be promoted to itself")
-    seen = record.read_current(target)
-    before = read_timeline(target).serving
+    there = read_timeline(target)
+    before = there.serving
     candidate = _candidate(source, read_timeline(source), console)
     if candidate.doubt and not options.unverified:
         raise ModelsError(f"refused: {candidate.version} {candidate.doubt}. Run verify, or say --unverified")
@@ -68,8 +68,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
         return 0
     if not options.dry_run:
         objects = _copy(source, target, candidate, console)
-        record.write(target, _document(candidate, source, objects), seen)
-    console.result(*_told(source, target, candidate, before, seen=seen, dry_run=options.dry_run))
+        record.write(target, _document(candidate, source, objects), there.current)
+    console.result(*_told(source, target, candidate, there, dry_run=options.dry_run))
     return 0
 
 
@@ -172,9 +172,9 @@ def _document(candidate: Candidate, source: Place, objects: dict[str, dict[str, 
 
 
 def _told(
-    source: Place, target: Place, candidate: Candidate, before: str | None, *, seen: record.Record | None, dry_run: bool
+    source: Place, target: Place, candidate: Candidate, there: Timeline, *, dry_run: bool
 ) -> tuple[dict[str, Any], list[str]]:
-    undo = f"scripts/models rollback {target.url}" if seen else f"aws s3 rm {target.url}/{PUBLISHED}"
+    before, undo = there.serving, there.undo(target)
     document = {
         "from": source.url,
         "to": target.url,

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifier.preprocessing import CHOICES
-from models import record, serving_options, source
+from models import serving_options, source
 from models.console import Console, megabytes
 from models.errors import UsageError
 from models.place import Place, find_place
 from models.release import Release, as_bundle, put_release, usable_report
+from models.timeline import read_timeline
 
 if TYPE_CHECKING:
     import argparse
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from classifier.serving import Serving
     from models.serving_options import Sample
     from models.source import KerasSource
+    from models.timeline import Timeline
 
 NAME = "publish"
 
@@ -64,13 +66,13 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if len(options.source) > 2:
         raise UsageError("give one SOURCE, or architecture JSON and weights")
     place = find_place(options.to)
-    seen = record.read_current(place)
+    timeline = read_timeline(place)
     prepared = prepare(options, place, console)
     if options.dry_run:
-        console.result(*_told(prepared, place, None, seen))
+        console.result(*_told(prepared, place, timeline, live=False))
         return 0
-    written = put_release(place, prepared.release, seen, console.progress)
-    console.result(*_told(prepared, place, written, seen))
+    put_release(place, prepared.release, timeline.current, console.progress)
+    console.result(*_told(prepared, place, timeline, live=True))
     return 0
 
 
@@ -82,7 +84,9 @@ def prepare(options: argparse.Namespace, place: Place, console: Console) -> Prep
     asked = serving_options.wanted(options, options.source)
     if isinstance(found, source.KerasSource):
         return _prepare_keras(found, asked, samples, options, place, console)
-    raise UsageError(f"{found.path} has no Keras layers, and graphs can't be published yet")
+    from models import graph_source
+
+    return graph_source.prepare(found, asked, samples, options.quantize, console)
 
 
 def _prepare_keras(
@@ -112,7 +116,7 @@ def _prepare_keras(
         "agreement": {"source": agreement.as_dict(), "compiled": compiled_facts(report)},
         "tools": dict(report.versions),
     }
-    engines = {"tensorflow": _keras_engine(model.call)} | _litert_engine(compiled)
+    engines = {"tensorflow": keras_engine(model.call)} | litert_engine(compiled)
     shown = [answers(sample, model.serving, engines) for sample in samples]
     return Prepared(
         release=Release(files=files, source=found.text, facts=facts, report=report, compiled=compiled), samples=shown
@@ -148,13 +152,15 @@ def compiled_facts(report: Report) -> dict[str, Any]:
     }
 
 
-def _keras_engine(call: Any) -> Engine:  # noqa: ANN401 - a traced function
+def keras_engine(call: Any) -> Engine:  # noqa: ANN401 - a traced function
+    """TensorFlow's engine for a model that is loaded already."""
     from classifier.engines.keras_engine import KerasEngine
 
     return KerasEngine(call)
 
 
-def _litert_engine(compiled: dict[str, bytes]) -> dict[str, Engine]:
+def litert_engine(compiled: dict[str, bytes]) -> dict[str, Engine]:
+    """LiteRT's engine by its name, none if nothing was compiled."""
     from classifier.compiled import MODEL
     from classifier.engines.litert_engine import LiteRtEngine, thread_count
 
@@ -173,28 +179,25 @@ def answers(sample: Sample, serving: Serving, engines: dict[str, Engine]) -> dic
     }
 
 
-def _told(
-    prepared: Prepared, place: Place, written: record.Record | None, seen: record.Record | None
-) -> tuple[dict[str, Any], list[str]]:
-    release = prepared.release
-    undo = f"scripts/models rollback {place.url}" if seen else f"aws s3 rm {place.url}/published.json"
+def _told(prepared: Prepared, place: Place, timeline: Timeline, *, live: bool) -> tuple[dict[str, Any], list[str]]:
+    release, before = prepared.release, timeline.serving
+    undo = timeline.undo(place)
     document = {
         "place": place.url,
         "version": release.version,
-        "previous": seen.version if seen else None,
-        "dry_run": written is None,
+        "previous": before,
+        "dry_run": not live,
         "source": release.source,
         **release.facts,
         "samples": prepared.samples,
-        "undo": undo if written else None,
+        "undo": undo if live else None,
     }
     lines = [f"Model    {release.version}, {release.facts['labels']} labels, {megabytes(release.facts['bytes'])}"]
     lines += [f"Source   {release.source}", *agreement_lines(release.facts)]
     lines += [_sample_line(shown) for shown in prepared.samples]
-    if written is None:
+    if not live:
         return document, [*lines, f"Nothing was written: without --dry-run this would go live at {place.url}"]
-    before = f" in place of {seen.version}" if seen else ""
-    lines.append(f"Live     {place.url}{before}, adopted at each function's next check")
+    lines.append(f"Live     {place.url} in place of {before or 'nothing'}, adopted at each function's next check")
     return document, [*lines, f"Undo     {undo}"]
 
 

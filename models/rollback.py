@@ -63,15 +63,14 @@ def _document(target: Record, timeline: Timeline) -> dict[str, Any]:
 
 
 def _told(place: Place, timeline: Timeline, target: Record, *, dry_run: bool) -> tuple[dict[str, Any], list[str]]:
-    current = timeline.current.version if timeline.current else None
-    undo = f"scripts/models rollback {place.url} --to {current}" if current and not timeline.swapped else None
+    undo = timeline.undo(place)
     document = {
         "place": place.url,
         "version": target.version,
         "previous": timeline.serving,
         "changed": not dry_run,
         "dry_run": dry_run,
-        "undo": undo,
+        "undo": None if dry_run else undo,
     }
     line = f"{place.url}: {timeline.serving} -> {target.version}, published {target.published}"
     if dry_run:
@@ -79,4 +78,4 @@ def _told(place: Place, timeline: Timeline, target: Record, *, dry_run: bool) ->
     lines = [f"Went back. {line}; each function adopts it at its next check"]
     if isinstance(timeline.view.newest, Unsettled):
         lines.append("What was being swapped in by hand is older than this and does not count; copies after it do.")
-    return document, [*lines, f"Undo     {undo or 'copy the objects that were swapped in by hand once more'}"]
+    return document, [*lines, f"Undo     {undo}"]

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from classifier.bundle import Snapshot, Unsettled
+from classifier.bundle import PUBLISHED, Snapshot, Unsettled
 from classifier.compiled import known_fingerprint
 from models import record
 from models.errors import UsageError
@@ -69,11 +69,26 @@ class Timeline:
         raise UsageError(f"version {version!r} is {how} of those published: {known}")
 
     def before(self) -> Record | None:
-        """What a rollback goes to: the published model if another was swapped in by hand, else the one before it."""
+        """What a rollback goes to: the published model if another was swapped in by hand, else the one before it.
+
+        What a rollback left counts no more: after A, B, back to A, and C, the one before C is A.
+        """
         if self.current is None or self.swapped:
             return self.current
-        older = [item for item in self.publications if item.published < self.current.published]
-        return next((item for item in older if item.version != self.current.version and self.is_whole(item)), None)
+        stack: list[Record] = []
+        for found in reversed(self.records):
+            same = [index for index, item in enumerate(stack) if item.objects == found.objects]
+            stack = [*(stack[: same[-1]] if same and found.is_return else stack), found]
+        version = self.current.version
+        return next((item for item in reversed(stack) if item.version != version and self.is_whole(item)), None)
+
+    def undo(self, place: Place) -> str:
+        """How to get back what serves now, once something else is live."""
+        if self.swapped and self.current is not None:
+            return "copy the objects that were swapped in by hand once more"
+        if self.current is None:
+            return f"aws s3 rm {place.url}/{PUBLISHED}"
+        return f"scripts/models rollback {place.url} --to {self.current.version}"
 
 
 def read_timeline(place: Place) -> Timeline:

@@ -18,6 +18,9 @@ from PIL import Image
 
 from classifier.bundle import Snapshot
 from classifier.compiled import key_of
+from classifier.engines.keras_engine import open_keras
+from classifier.engines.litert_engine import open_litert
+from classifier.opening import Opener
 from local.launch import PROJECT
 from local.s3 import S3Request
 from models import record
@@ -82,6 +85,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "labels.json").write_text(json.dumps({name: index for index, name in enumerate(LABELS)}))
     _write_as_keras_2(folder)
     model.export(folder / "saved", verbose=False)
+    _write_graph_def(folder)
     (folder / "samples").mkdir()
     _write_picture(folder / "samples" / "one.png", (200, 30, 30))
     np.save(folder / "expected.npy", np.asarray(model(np.full((1, 8, 8, 3), 128.0))))
@@ -112,6 +116,17 @@ def _write_as_keras_2(folder: Path) -> None:
         file.attrs["keras_version"] = b"2.2.4"
 
 
+def _write_graph_def(folder: Path) -> None:
+    """A frozen graph as TensorFlow 1 examples ship them: no Keras, tensors known by name only."""
+    import tensorflow as tf
+
+    with tf.Graph().as_default() as graph:
+        given = tf.compat.v1.placeholder(tf.float32, (None, 8, 8, 3), name="Mul")
+        kernel = tf.constant(np.random.default_rng(2).normal(0, 0.01, (3, 3)).astype(np.float32))
+        tf.nn.softmax(tf.matmul(tf.reduce_mean(given, (1, 2)), kernel), name="final_result")
+        (folder / "frozen.pb").write_bytes(graph.as_graph_def().SerializeToString())
+
+
 def _write_picture(path: Path, color: tuple[int, int, int]) -> None:
     buffer = io.BytesIO()
     Image.new("RGB", (20, 16), color).save(buffer, "PNG")
@@ -128,8 +143,6 @@ def publish(capsys: Any, *arguments: str | Path) -> dict[str, Any]:
 
 def answer(place: Place, pixel: float) -> np.ndarray:
     """What TensorFlow says for a picture of one color, from what S3 holds."""
-    from classifier.engines.keras_engine import open_keras
-
     store = place.store()
     newest = store.bundles.look(time.monotonic() + 30).newest
     assert isinstance(newest, Snapshot)
@@ -172,7 +185,14 @@ def test_what_training_left_is_not_published(place: Place, sources: Path, capsys
 
 
 def test_samples_are_scored_by_both_engines(place: Place, sources: Path, capsys: Any) -> None:
-    arguments = ["--labels", sources / "labels.json", "--preprocessing", "unit", "--sample", sources / "samples"]
+    arguments: list[str | Path] = [
+        "--labels",
+        sources / "labels.json",
+        "--preprocessing",
+        "unit",
+        "--sample",
+        sources / "samples",
+    ]
     told = publish(capsys, sources / "model.keras", *arguments)
     (sample,) = told["samples"]
     assert sample["sample"] == "one.png"
@@ -205,6 +225,32 @@ def test_a_dry_run_writes_nothing(sources: Path, bucket: Bucket, place: Place, c
 
 
 @pytest.mark.parametrize(
+    ("name", "tensors"), [("saved", []), ("frozen.pb", ["--input", "Mul", "--output", "final_result:0"])]
+)
+def test_a_graph_without_keras_layers_is_served_in_compiled_form_and_says_so(
+    place: Place, sources: Path, capsys: Any, name: str, tensors: list[str]
+) -> None:
+    told = publish(capsys, sources / name, *tensors, "--labels", sources / "labels.txt")
+    assert told["compiled_only"]
+    report = usable_report(place, told["version"])
+    assert report is not None
+    assert report.measured["compiled_only"]
+    store, deadline = place.store(), time.monotonic() + 30
+    view = store.bundles.look(deadline)
+    assert isinstance(view.newest, Snapshot)
+    opener = Opener(store.bundles, store.compiled, open_keras, open_litert, engine="auto", patience_s=0)
+    loaded = opener.open(view.newest, view, None, deadline)
+    assert loaded is not None
+    assert (loaded.version, loaded.engine.name, loaded.serving.labels) == (told["version"], "litert", LABELS)
+    if name == "saved":
+        given = loaded.engine.predict(np.full((1, 8, 8, 3), 128, np.float32))
+        assert given == pytest.approx(np.load(sources / "expected.npy")[0], abs=1e-5)
+    assert main(["verify", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["engines"] == ["litert"]
+    assert publish(capsys, sources / name, *tensors, "--labels", sources / "labels.txt")["version"] == told["version"]
+
+
+@pytest.mark.parametrize(
     ("arguments", "code", "reason"),
     [
         (["model.keras"], 1, "0 labels for 3 scores"),
@@ -212,6 +258,9 @@ def test_a_dry_run_writes_nothing(sources: Path, bucket: Bucket, place: Place, c
         (["labels.txt"], 2, "not a model that can be published"),
         (["model.weights.h5"], 1, "weights only"),
         (["samples"], 2, "holds no model"),
+        (["frozen.pb", "--labels", "labels.txt"], 2, "--input and --output"),
+        (["frozen.pb", "--labels", "labels.txt", "--input", "nope", "--output", "nope"], 1, "can't be cut out"),
+        (["saved", "--labels", "labels.txt", "--output", "nope"], 2, "no signature"),
         (["absent.keras"], 2, "there is no"),
         (["model.json", "labels.txt"], 2, "of two files one must be"),
         (["model.keras", "--labels", "labels.txt", "--size", "9", "9"], 1, "preprocessing.size"),

@@ -234,6 +234,15 @@ def test_a_rollback_goes_one_back_each_time_and_says_how_to_undo_it(place: Place
     assert compiled_is_whole(place, third)
 
 
+def test_what_was_rolled_back_from_is_not_gone_back_to(place: Place) -> None:
+    first = publish(place, 1).version
+    publish(place, 2)
+    assert main(["rollback"]) == 0
+    publish(place, 3)
+    assert main(["rollback"]) == 0
+    assert served(place) == first
+
+
 def test_a_rollback_from_a_swap_by_hand_goes_to_what_is_published(place: Place, bucket: Bucket) -> None:
     published = publish(place, 1).version
     time.sleep(1)  # S3's clock has whole seconds
