@@ -14,7 +14,7 @@ STEM = 24
 STAGES = ((32, 2), (64, 2), (128, 2))
 STRIDE = 2 ** (1 + len(STAGES))
 BATCH_NORM_MOMENTUM = 0.9
-DROPOUT = 0.2
+DROPOUT = 0.1
 
 
 def build(classes: int, size: int | None, *, training: bool = False) -> "keras.Model":

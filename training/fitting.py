@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 WARM_UP = 0.05
-MILD_FROM = 0.9
+MILD_FROM = 0.85
 REPORT_EACH = 5  # epochs
-GROWTH = ((0.35, 1 / 2), (0.7, 2 / 3), (0.9, 5 / 6), (math.inf, 1.0))  # until this progress, this share of the size
+GROWTH = ((0.55, 2 / 3), (0.85, 5 / 6), (math.inf, 1.0))  # until this progress, this share of the size
 
 
 @dataclass(frozen=True, slots=True)
