@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import json
 import shlex
 import signal
 import sys
@@ -101,11 +102,14 @@ def _config(options: argparse.Namespace, template: Template) -> Config:
 
 
 def _greet(url: str) -> None:
-    """Start the first sandbox, so that code that can't be imported is news now; the log says why."""
+    """Load the model, so that what is wrong with it is news now and the first caller need not wait."""
     try:
-        urllib.request.urlopen(f"{url}/health", timeout=40).close()  # noqa: S310
+        urllib.request.urlopen(f"{url}/model", timeout=40).close()  # noqa: S310
     except urllib.error.HTTPError as error:
-        raise SeedError(f"The function does not start: it answers {error.code}. The log above says why.") from error
+        answer = json.loads(error.read())
+        if "error" not in answer:
+            raise SeedError(f"The function does not start: it answers {error.code}. The log above says why.") from error
+        print(answer["error"]["message"], "The log above says more.")
 
 
 def _told(endpoint: str, destination: str, bundle: Path, version: str) -> str:

@@ -105,7 +105,7 @@ class LocalLambda:
         for server in self._servers:
             server.stop()
         for pool in self._pools.values():
-            pool.stop()
+            pool.close()
         if self._owns_s3:
             self.s3.stop()
         if self._janitor is not None:

@@ -30,6 +30,7 @@ class Pool:
         self._host, self._concurrency = host, concurrency
         self._sandboxes: list[Sandbox] = []
         self._started = 0
+        self._closed = False
         self._lock = Lock()
 
     @property
@@ -52,8 +53,16 @@ class Pool:
         for one in leaving:
             one.stop()
 
+    def close(self) -> None:
+        """Stop all for good: an event that comes now is throttled, and starts nothing that would be left behind."""
+        with self._lock:
+            self._closed = True
+        self.stop()
+
     def _reserve(self) -> Sandbox:
         with self._lock:
+            if self._closed:
+                raise ThrottledError(self.function.name)
             sandbox = next((one for one in self._sandboxes if one.reserve()), None)
             if sandbox is None:
                 if len(self._sandboxes) >= self._concurrency:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,7 @@ from local.launch import PROJECT
 from local.seed import SeedError, read_bundle, seed_bundle, seed_samples, version_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.conftest import Bucket
@@ -98,6 +100,15 @@ def test_what_is_wrong_is_told_in_one_sentence(bundle: Path, capsys: pytest.Capt
     signal.signal(signal.SIGTERM, before)
 
 
+@contextmanager
+def killed_after(process: subprocess.Popen[str]) -> Iterator[None]:
+    """Leave no process when an assertion fails."""
+    try:
+        yield
+    finally:
+        process.kill()
+
+
 @needs_framework
 @pytest.mark.lambda_
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
@@ -106,14 +117,17 @@ def test_the_last_line_names_the_address_and_the_end_leaves_nothing(
 ) -> None:
     command = [sys.executable, "-m", "local", "--bundle", str(bundle), "--port", "0"]
     # As from a terminal: a job in the background of a shell would ignore SIGINT.
-    with subprocess.Popen(
-        command,
-        cwd=PROJECT,
-        env={**os.environ, "TMPDIR": str(tmp_path)},
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    ) as process:
+    with (
+        subprocess.Popen(
+            command,
+            cwd=PROJECT,
+            env={**os.environ, "TMPDIR": str(tmp_path)},
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        ) as process,
+        killed_after(process),
+    ):
         assert process.stdout is not None
         said = []
         for line in process.stdout:
@@ -125,10 +139,12 @@ def test_the_last_line_names_the_address_and_the_end_leaves_nothing(
         assert found[2] == f"{found[1]}/classify?s3key=images/more/space%20plus%2Bfile.jpg"
         with urllib.request.urlopen(f"{found[1]}/health") as reply:
             assert reply.status == 200
-        (pid,) = [int(path.read_text()) for path in tmp_path.glob("local-lambda-*/*/pid")]
+        groups = [int(path.read_text()) for path in tmp_path.glob("local-lambda-*/*/pid")]
+        assert groups
         process.send_signal(how)
         assert process.wait(30) == 0
     assert any("s3://keras-classifier-dev-modelbucket/models/dev/" in line for line in said)
     assert list(tmp_path.glob("local-lambda-*")) == []
-    with pytest.raises(ProcessLookupError):
-        os.killpg(pid, 0)
+    for group in groups:
+        with pytest.raises(ProcessLookupError):
+            os.killpg(group, 0)
