@@ -111,7 +111,7 @@ def test_every_allowed_layer_and_option_is_one_of_current_keras() -> None:
 
     base = {"name", "dtype", "trainable", "activity_regularizer"}
     for kind, options in LAYERS.items():
-        if kind in ("LayerScale", "CustomScaleLayer"):  # ours
+        if kind in ("LayerScale", "CustomScaleLayer", "TensorFlow1UpSampling2D"):  # ours
             continue
         classes = getattr(keras.layers, kind).__mro__
         taken = {name for cls in classes for name in inspect.signature(cls.__init__).parameters}
@@ -134,6 +134,19 @@ def test_hard_sigmoid_of_keras_2_is_its_own_function() -> None:
 
     x = np.array([[-3, -1, 0, 1, 3]], np.float32)
     assert np.asarray(built.model(x)) == pytest.approx(np.clip(0.2 * x + 0.5, 0, 1))
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"),
+    [("2.3.1", [0, 0.5, 1, 1]), ("2.2.4-tf", [0, 0.25, 0.75, 1]), ("2.15.0", [0, 0.25, 0.75, 1])],
+)
+def test_bilinear_upsampling_is_the_writers(version: str, expected: list[float]) -> None:
+    import numpy as np
+
+    config = {"name": "u", "size": [1, 2], "interpolation": "bilinear", "batch_input_shape": [None, 1, 2, 1]}
+    built = read_architecture(keras_2({"class_name": "UpSampling2D", "config": config}, version=version)).build()
+
+    assert np.asarray(built.model(np.array([[[[0], [1]]]], np.float32))).ravel().tolist() == expected
 
 
 def test_channels_first_equals_channels_last(tmp_path: Path) -> None:

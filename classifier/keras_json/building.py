@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ from classifier.keras_json.layers import LAYERS
 from classifier.keras_json.own_layers import keras2_hard_sigmoid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import keras
 
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
 type Tensors = Any  # a structure of KerasTensors
 type Option = Any  # what a Keras constructor takes
 type Initializer = Any
-_OWN = frozenset({"LayerScale", "CustomScaleLayer"})
+
+_FRAMES_PER_LAYER = 4
+_OWN = frozenset({"LayerScale", "CustomScaleLayer", "TensorFlow1UpSampling2D"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,17 @@ class Built:
     model: keras.Model
     layers: dict[str, Built | keras.Layer]
     inner: dict[int, Built]
+
+
+@contextmanager
+def _deep_enough(frames: int) -> Iterator[None]:
+    """Keras walks a model from its end by recursion, a few frames a layer; Python stops it at 1,000 frames."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(before, frames))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(before)
 
 
 class Builder:
@@ -59,8 +74,11 @@ class Builder:
         # Bidirectional copies its layer through the layer's config, which names these two.
         own = {"CountingZeros": type(self._zeros), "keras2_hard_sigmoid": keras2_hard_sigmoid}
         self._has_operations = channels.is_channels_first(graph) or _has_operations(graph)
-        with keras.saving.custom_object_scope(own):
-            return self._build(graph)
+        with keras.saving.custom_object_scope(own), _deep_enough(_FRAMES_PER_LAYER * self._limits.max_layers):
+            try:
+                return self._build(graph)
+            except RecursionError as error:
+                raise ModelTooLargeError(f"model {graph.name!r} is too deep for Keras") from error
 
     def _build(self, graph: Model) -> Built:
         import keras
@@ -102,7 +120,7 @@ class Builder:
         kwargs = {name: _concrete(mapped(arg, lambda tensor: _pick(made, tensor))) for name, arg in call.kwargs.items()}
         try:
             result = run(*args, **kwargs)
-        except (ModelError, MemoryError):
+        except (ModelError, MemoryError, RecursionError):
             raise
         except Exception as error:  # Keras raises whatever its layers raise
             raise ModelError(f"layer {layer.name!r} ({layer.kind}) can't be built: {error}") from error

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 type Tensor = Any
 
-_KINDS: Final = ("Conv", "DepthwiseConv", "SeparableConv", "MaxPooling", "AveragePooling", "Adaptive")
+_KINDS: Final = ("Conv", "DepthwiseConv", "SeparableConv", "MaxPooling", "AveragePooling", "Adaptive", "TensorFlow1")
 
 
 def needs_help(layer: Layer) -> bool:

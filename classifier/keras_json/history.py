@@ -6,6 +6,7 @@ does not have and no row names is an error: it might change the answer.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -165,6 +166,12 @@ def class_name(written: str) -> str:
         written = written.removeprefix("Custom>")
     written = written.removeprefix("Keras>").removeprefix("keras>")
     return CLASS_NAMES.get(written, written)
+
+
+def kind_as_written(kind: str, options: Mapping[str, object], version: str) -> str:
+    """The kind of a layer whose arithmetic depends on the writer: UpSampling2D of Keras 2.2.3-2.3.1 on TensorFlow 1."""
+    bilinear = kind == "UpSampling2D" and options.get("interpolation") == "bilinear"
+    return "TensorFlow1UpSampling2D" if bilinear and re.fullmatch(r"2\.[0-3]\.\d+", version) else kind
 
 
 def why_not(kind: str) -> str:

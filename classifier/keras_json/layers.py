@@ -111,8 +111,12 @@ _ROWS: dict[str, str] = {
     "CenterCrop": "height width data_format",
 }
 
-# keras.applications defines these two for itself; we build our own of the same arithmetic (see building.py).
-_OURS: dict[str, str] = {"LayerScale": "init_values projection_dim", "CustomScaleLayer": "scale"}
+# keras.applications defines the first two for itself; we build our own of the same arithmetic (see own_layers.py).
+_OURS: dict[str, str] = {
+    "LayerScale": "init_values projection_dim",
+    "CustomScaleLayer": "scale",
+    "TensorFlow1UpSampling2D": "size data_format interpolation",
+}
 
 # Layers that change pictures while training only: served as Identity, so their options don't matter.
 # RandomHeight and RandomWidth exist in Keras 2 only, StochasticDepth in keras.applications.convnext.

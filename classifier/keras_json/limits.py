@@ -11,7 +11,7 @@ class Limits:
 
     max_json_bytes: int = 16 * 2**20  # [NASNetLarge 1.6 MB]
     max_json_depth: int = 128  # [a model nested 4 deep: 40]
-    max_layers: int = 5_000  # [NASNetLarge 1,040]; Keras needs minutes for 20,000
+    max_layers: int = 2_500  # [ResNetRS420 1,900]; Keras needs minutes for 20,000
     max_calls: int = 10_000  # after expanding nested models; one called twice, nested 30 deep, would be 2^30
     max_dimension: int = 2**24  # of any option that sizes something [VGG16 flattens to 25,088]
     max_activation_elements: int = 2**26  # of one picture at one layer, 256 MB [EfficientNetB7 17 million]

@@ -32,7 +32,12 @@ def l2_normalize(x: Tensor, axis: int | list[int] | None = None, epsilon: float 
 
 
 def make(layer: Layer, name: str, zeros: Initializer) -> keras.Layer:
-    """LayerScale (x * gamma) of applications.convnext, CustomScaleLayer (a + b * scale) of inception_resnet_v2."""
+    """Make one of our own layers.
+
+    LayerScale (x * gamma) of applications.convnext, CustomScaleLayer (a + b * scale) of inception_resnet_v2, and Keras
+    2.2's bilinear UpSampling2D: it measured from pixels' corners (backend/tensorflow_backend.py, resize_images),
+    today's from their centres.
+    """
     import keras
 
     dtype = layer.options["dtype"]
@@ -48,7 +53,18 @@ def make(layer: Layer, name: str, zeros: Initializer) -> keras.Layer:
         def call(self, inputs: Tensor) -> Tensor:
             return inputs[0] + inputs[1] * layer.options["scale"]
 
+    factors: Any = layer.options.get("size")
+
+    class TensorFlow1UpSampling2D(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, x: Tensor) -> Tensor:
+            import tensorflow as tf
+
+            size = [x.shape[axis] * factor for axis, factor in zip((1, 2), factors, strict=True)]
+            return tf.compat.v1.image.resize_bilinear(x, size, half_pixel_centers=False)
+
     match layer.kind:
+        case "TensorFlow1UpSampling2D":
+            return TensorFlow1UpSampling2D(name=name, dtype=dtype)
         case "LayerScale":
             return LayerScale(name=name, dtype=dtype)
         case "CustomScaleLayer":

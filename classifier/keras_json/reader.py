@@ -26,6 +26,7 @@ class Reader:
 
     def __init__(self, limits: Limits, version: str, *, keras_2: bool) -> None:
         self._limits = limits
+        self._version = version
         self._written_by = f"written by Keras {version}"
         self._keras_2 = keras_2
         self._layers = 0
@@ -107,10 +108,11 @@ class Reader:
         if operations.is_operation(entry, kind):
             return operations.read(entry, name, place)
         values.check_origin(entry, place)
+        options = {} if kind in INERT else self._options(kind, config, place)
         return Layer(
             name,
-            "Identity" if kind in INERT else kind,
-            {} if kind in INERT else self._options(kind, config, place),
+            "Identity" if kind in INERT else history.kind_as_written(kind, options, self._version),
+            options,
             calls.read(entry.get("inbound_nodes"), kind, place),
             written_kind,
             trainable=config.get("trainable") is not False,
