@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from classifier import bootstrap
@@ -14,15 +14,18 @@ STARTED = time.monotonic()
 bootstrap.make_importable()  # before any third-party import: the one thing that importing this module does
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from classifier.app import App, Context
     from classifier.bundle_reader import Bundle
     from classifier.compile_job import CompileJob
     from classifier.compiled import Report
     from classifier.engines import Loaded
+    from classifier.model_store import ModelStore
+    from classifier.named_models import NamedModels
     from classifier.netguard import AddressRule
     from classifier.settings import Settings
+    from model_loader import ModelLoader
 
 
 def classify(event: object, context: Context) -> Any:  # noqa: ANN401 - each front door has its own form
@@ -47,18 +50,32 @@ def compile_model(event: dict[str, Any], context: Context) -> dict[str, Any]:
 
 def build(environ: Mapping[str, str], link_rule: AddressRule | None = None) -> App:
     """The application with its collaborators; `link_rule` is loosened by tests only, never by the environment."""
-    from classifier import logs
+    from classifier import function_memory, logs
     from classifier.app import App
     from classifier.images import ImageLimits
     from classifier.model_store import ModelStore
-    from classifier.opening import Opener
     from classifier.service import Classifier, ImageStore
     from classifier.settings import Settings
-    from model_loader import ModelLoader
 
     settings = Settings.from_env(environ)
     logs.set_level(settings.log_level)
     store = ModelStore.from_settings(settings, environ)
+    loader = _loader(store, settings)
+    classifier = Classifier(
+        models=loader,
+        model_name=settings.model_name,
+        fetch=lambda link, deadline: _fetch(link, deadline, settings, link_rule),
+        store=ImageStore(store.s3, settings.image_bucket, settings.image_prefix, settings.max_image_bytes),
+        limits=ImageLimits.from_settings(settings, environ),
+    )
+    left = partial(function_memory.left, classifier.limits.function_memory_bytes)
+    return App(settings, loader, classifier, STARTED, cache(partial(_named_models, store, settings, left)))
+
+
+def _loader(store: ModelStore, settings: Settings) -> ModelLoader:
+    from classifier.opening import Opener
+    from model_loader import ModelLoader
+
     opener = Opener(
         store.bundles,
         store.compiled,
@@ -67,18 +84,21 @@ def build(environ: Mapping[str, str], link_rule: AddressRule | None = None) -> A
         engine=settings.engine,
         patience_s=settings.compile_patience_s,
     )
-    loader = ModelLoader(store.bundles, opener, check_s=settings.model_check_s, reload_wait_s=settings.reload_wait_s)
-    classifier = Classifier(
-        models=loader,
-        model_name=settings.model_name,
-        fetch=lambda link, deadline: _fetch(link, deadline, settings, link_rule),
-        store=ImageStore(store.s3, settings.image_bucket, settings.image_prefix, settings.max_image_bytes),
-        limits=ImageLimits.from_settings(settings, environ),
-    )
-    return App(settings, loader, classifier, STARTED)
+    return ModelLoader(store.bundles, opener, check_s=settings.model_check_s, reload_wait_s=settings.reload_wait_s)
 
 
 # What only some requests need is imported by the first that does: a cold start is a user waiting.
+
+
+def _named_models(store: ModelStore, settings: Settings, memory_left: Callable[[], int | None]) -> NamedModels:
+    """The models in the folders under the prefix, each with a loader of its own."""
+    from classifier.named_models import NamedModels, Place
+
+    def place_of(name: str) -> Place:
+        folder = store.inside(name, settle_s=settings.swap_settle_s, max_bytes=settings.max_model_bytes)
+        return Place(folder.bundles, partial(_loader, folder, settings))
+
+    return NamedModels(place_of, memory_left)
 
 
 def _open_keras(bundle: Bundle) -> Loaded:

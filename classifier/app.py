@@ -7,7 +7,7 @@ from copy import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from classifier import events, logs
-from classifier.errors import ClassifierError, ModelLoadingError
+from classifier.errors import ClassifierError, ModelLoadingError, NotFoundError, RequestError
 from classifier.page import page_response
 from classifier.phases import Phases
 from classifier.responses import (
@@ -22,6 +22,9 @@ from classifier.routes import Exchange, Routes, is_serving_path
 from classifier.sources import Batch, read_question
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from classifier.named_models import NamedModels
     from classifier.opening import LoadedModel
     from classifier.service import Classifier
     from classifier.settings import Settings
@@ -47,10 +50,18 @@ class Context(Protocol):
 class App:
     """One function's warm state: the models, and whether a request was answered before."""
 
-    def __init__(self, settings: Settings, loader: ModelLoader, classifier: Classifier, started: float) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        loader: ModelLoader,
+        classifier: Classifier,
+        started: float,
+        named: Callable[[], NamedModels] | None = None,
+    ) -> None:
         self._settings = settings
         self._loader = loader
         self._classifier = classifier
+        self._named_models = named
         self._started = started
         self._ready = time.monotonic()
         self._answered_before = False
@@ -118,9 +129,10 @@ class App:
         if isinstance(question, Batch):
             return self._classify_batch(question, exchange)
         exchange.log["source"] = question.source.kind
-        warm = self._loader.current is not None
-        answered = self._classifier.classify(question, phases, exchange.deadline)
-        timings = self._timings(phases, warm=warm)
+        classifier, loader = self._asked(exchange)
+        warm = loader.current is not None
+        answered = classifier.classify(question, phases, exchange.deadline)
+        timings = _timings(phases, loader, warm=warm)
         exchange.log.update(model=answered["model"], timings_ms=timings)
         rest = {"cold_start": exchange.cold_start, "timings_ms": timings, "request_id": exchange.request_id}
         as_text = prefers_text(exchange.request.headers.get("accept", ""))
@@ -130,36 +142,47 @@ class App:
         from classifier.batches import classify_batch
 
         phases = Phases()
-        warm = self._loader.current is not None
+        classifier, loader = self._asked(exchange)
+        warm = loader.current is not None
         limit = self._settings.max_batch_bytes
-        answered = classify_batch(self._classifier, batch, phases, exchange.deadline, max_bytes=limit)
-        timings = self._timings(phases, warm=warm)
+        answered = classify_batch(classifier, batch, phases, exchange.deadline, max_bytes=limit)
+        timings = _timings(phases, loader, warm=warm)
         refused = [result["error"]["code"] for result in answered["results"] if "error" in result]
         exchange.log.update(model=answered["model"], timings_ms=timings, pictures=len(batch.questions), refused=refused)
         rest = {"cold_start": exchange.cold_start, "timings_ms": timings, "request_id": exchange.request_id}
         return json_response(answered | rest, headers={"server-timing": server_timing(timings)})
 
-    def _timings(self, phases: Phases, *, warm: bool) -> dict[str, float]:
-        """The reply that waited for a model shows what loading consisted of; a warm one's does not mention it."""
-        timings = phases.finish()
-        current = self._loader.current
-        if warm or current is None:
-            timings.pop("load", None)
-            return timings
-        return {phase: round(ms, 2) for phase, ms in current.timings_ms.items()} | timings
+    def _asked(self, exchange: Exchange) -> tuple[Classifier, ModelLoader]:
+        """The model that `model` names, as a parameter or in a direct event; without it the prefix's own."""
+        request = exchange.request
+        names = [value for name, value in request.query if name == "model"]
+        if request.document is not None and "model" in request.document:
+            names.append(str(request.document["model"]))
+        if len(set(names)) > 1:
+            raise RequestError(public="model was given more than once.")
+        return self._by_name(names[0] if names else "", exchange.deadline)
+
+    def _by_name(self, name: str, deadline: float) -> tuple[Classifier, ModelLoader]:
+        if name in ("", self._settings.model_name):
+            return self._classifier, self._loader
+        if self._named_models is None:
+            raise NotFoundError("no named models", public="There is no model of this name.")
+        loader = self._named_models().get(name, deadline)
+        return replace(self._classifier, models=loader, model_name=name), loader
 
     def _health(self, exchange: Exchange) -> Response:
         current = self._loader.current
-        model = None if current is None else self._named(current)
+        model = None if current is None else _named(current, self._settings.model_name)
         state = "cold" if current is None else "warm"
         return json_response({"status": "ok", "state": state, "model": model, "request_id": exchange.request_id})
 
     def _model(self, exchange: Exchange) -> Response:
-        current = self._loader.acquire(exchange.deadline)
+        classifier, loader = self._asked(exchange)
+        current = loader.acquire(exchange.deadline)
         serving, preprocessing = current.serving, current.serving.preprocessing
         return json_response(
             {
-                **self._named(current),
+                **_named(current, classifier.model_name),
                 "labels": serving.labels,
                 "output": serving.output,
                 "top_k": serving.top_k,
@@ -172,13 +195,29 @@ class App:
 
     def _serve(self, exchange: Exchange) -> Response:
         from classifier.serving_api import ServingApi
+        from classifier.serving_protocol import parse_target
 
-        settings = self._settings
-        api = ServingApi(self._loader, settings.model_name, self._classifier.limits, settings.max_batch_images)
-        return api.answer(exchange)
+        target = parse_target(exchange.request.method, exchange.request.path)
+        try:
+            classifier, loader = self._by_name(target.name, exchange.deadline)
+        except NotFoundError as error:
+            raise target.not_served() from error
+        pictures = self._settings.max_batch_images
+        return ServingApi(loader, classifier.model_name, classifier.limits, pictures).answer(target, exchange)
 
-    def _named(self, model: LoadedModel) -> dict[str, str]:
-        return {"name": self._settings.model_name, "version": model.version, "engine": model.engine.name}
+
+def _timings(phases: Phases, loader: ModelLoader, *, warm: bool) -> dict[str, float]:
+    """The reply that waited for a model shows what loading consisted of; a warm one's does not mention it."""
+    timings = phases.finish()
+    current = loader.current
+    if warm or current is None:
+        timings.pop("load", None)
+        return timings
+    return {phase: round(ms, 2) for phase, ms in current.timings_ms.items()} | timings
+
+
+def _named(model: LoadedModel, name: str) -> dict[str, str]:
+    return {"name": name, "version": model.version, "engine": model.engine.name}
 
 
 def _refusal(failure: ClassifierError, request: events.Request | None, request_id: str) -> Response:

@@ -31,6 +31,10 @@ class ModelStore(Record):
         bundles = BundleReader(s3, bucket, prefix, settle_s=settle_s, max_bytes=max_bytes)
         return cls(s3, bucket, prefix, bundles, CompiledReader(s3, bucket, prefix, max_bytes=max_bytes))
 
+    def inside(self, folder: str, *, settle_s: float, max_bytes: int) -> Self:
+        """The model in one folder under this prefix."""
+        return self.at(self.s3, self.bucket, f"{self.prefix}{folder}/", settle_s=settle_s, max_bytes=max_bytes)
+
     @classmethod
     def from_settings(cls, settings: Settings, environ: Mapping[str, str]) -> Self:
         """The place that the settings name, at the endpoint that the environment names."""

@@ -11,7 +11,7 @@ from classifier import function_memory, sources, tensors
 from classifier.errors import ImageError, OutOfTimeError, RequestError
 from classifier.phases import Phases
 from classifier.responses import Response, json_response, server_timing
-from classifier.serving_protocol import PREDICT_METHOD, SIGNATURES, Target, metadata_of, parse_target, status_of
+from classifier.serving_protocol import PREDICT_METHOD, SIGNATURES, Target, metadata_of, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -47,12 +47,9 @@ class ServingApi:
     limits: ImageLimits
     max_pictures: int
 
-    def answer(self, exchange: Exchange) -> Response:
+    def answer(self, target: Target, exchange: Exchange) -> Response:
         """The reply. RequestError and its kin for what can't be read, wherever possible before a model is loaded."""
         request = exchange.request
-        target = parse_target(request.method, request.path)
-        if target.name != self.model_name:
-            raise target.not_served()
         match target.action:
             case "status":
                 return json_response(status_of(self._model(target, exchange)))

@@ -107,3 +107,19 @@ def test_several_pictures_get_what_each_gets_alone(served: Demo) -> None:
         assert {one["label"]: one["score"] for one in result["predictions"]} == pytest.approx(
             {one["label"]: one["score"] for one in alone["predictions"]}, abs=1e-6
         )
+
+
+def test_a_model_in_a_folder_is_served_by_its_name(served: Demo) -> None:
+    for name in ("architecture.json", "model.weights.h5", "serving.json"):
+        key = f"{served.prefix}copy/{name}"
+        served.s3.put_object(Bucket=served.models, Key=key, Body=(BUNDLE / name).read_bytes())
+    x = preprocessed(1)
+    url = f"{served.cloud.url}/v1/models/copy"
+    assert requests.post(f"{url}:predict", json={"instances": x.tolist()}, timeout=60).json() == {
+        "predictions": expected(1)
+    }
+    by_name = {"s3key": key_of(SAMPLES[0]), "model": "copy"}
+    assert requests.get(f"{served.cloud.url}/classify", params=by_name, timeout=60).json()["model"]["name"] == "copy"
+    own = requests.get(f"{served.cloud.url}/classify", params={"s3key": key_of(SAMPLES[0])}, timeout=60).json()
+    assert own["model"]["name"] == NAME
+    assert requests.get(f"{served.cloud.url}/v1/models/nope", timeout=60).status_code == 404

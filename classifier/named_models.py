@@ -1,0 +1,87 @@
+"""Several models under one prefix, each in a folder of its name; the least recently used go when memory gets short."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from classifier import logs
+from classifier.bundle import Snapshot
+from classifier.errors import NotFoundError
+from classifier.records import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from classifier.bundle_reader import BundleReader
+    from model_loader import ModelLoader
+
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
+RESERVED = ("compiled", "probes")
+"""Folders of the model that lies under the prefix itself."""
+LOOK_S = 2.0
+MAX_MODELS = 50
+LEAST_BYTES, TIMES_WEIGHTS = 150_000_000, 4
+"""What loading takes: weights as read, as parsed, as variables and in the graph, and never less than the first."""
+
+
+class Place(Record):
+    """Where one named model lies, and what keeps it warm once it is asked for."""
+
+    reader: BundleReader
+    open: Callable[[], ModelLoader]
+
+
+class NamedModels:
+    """Loaders by name, least recently used first. One request at a time, as Lambda asks."""
+
+    def __init__(self, place_of: Callable[[str], Place], memory_left: Callable[[], int | None]) -> None:
+        self._place_of, self._memory_left = place_of, memory_left
+        self._loaders: dict[str, ModelLoader] = {}
+
+    @property
+    def loaded(self) -> tuple[str, ...]:
+        """The names of the models that are kept, least recently used first."""
+        return tuple(self._loaders)
+
+    def get(self, name: str, deadline: float) -> ModelLoader:
+        """The loader of the model `name`; NotFoundError if there is none. `deadline` by time.monotonic().
+
+        A name is one folder, never a path. Each name that is not known yet costs one list request.
+        """
+        if not NAME.fullmatch(name) or name in RESERVED:
+            raise NotFoundError("not a model's name", public="There is no model of this name.")
+        loader = self._loaders.pop(name, None) or self._opened(name, deadline)
+        self._loaders[name] = loader
+        return loader
+
+    def _opened(self, name: str, deadline: float) -> ModelLoader:
+        place = self._place_of(name)
+        newest = place.reader.look(deadline).newest
+        if newest is None:
+            raise NotFoundError(f"no bundle {name}", public="There is no model of this name.")
+        self._make_room(newest.size * TIMES_WEIGHTS if isinstance(newest, Snapshot) else 0)
+        return place.open()
+
+    def _make_room(self, size: int) -> None:
+        needed = max(LEAST_BYTES, size)
+        while self._loaders and (len(self._loaders) >= MAX_MODELS or self._short_of(needed)):
+            name = next(iter(self._loaders))
+            del self._loaders[name]
+            _give_back()
+            logs.emit("info", "model unloaded, the least recently used", fields={"name": name})
+
+    def _short_of(self, needed: int) -> bool:
+        left = self._memory_left()
+        return left is not None and left < needed
+
+
+def _give_back() -> None:
+    """Return freed memory to the system: only that counts against the function's limit."""
+    import ctypes
+    import gc
+
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's, which Lambda has
+    if trim is not None:
+        trim(0)

@@ -1,0 +1,164 @@
+"""Several models under one prefix, by name; the least recently used make room."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from classifier.app import App
+from classifier.bundle import Part, Snapshot, Unsettled
+from classifier.bundle_reader import BundleReader, View
+from classifier.errors import NotFoundError
+from classifier.images import ImageLimits
+from classifier.named_models import MAX_MODELS, NamedModels, Place
+from classifier.service import Classifier, ImageStore
+from classifier.settings import Settings
+from classifier.storage import S3
+from model_loader import ModelLoader
+from tests.test_app import MODEL, Context, Models, http, picture, upload
+
+MB = 1_000_000
+
+
+@dataclass
+class Shelf:
+    """A prefix with folders, and a function's memory: what is there, what was opened, what is left."""
+
+    sizes: dict[str, int]
+    memory: int | None = None
+    looked: list[str] = field(default_factory=list)
+    opened: list[str] = field(default_factory=list)
+    models: dict[str, Models] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.named = NamedModels(self.place_of, self.left)
+
+    def left(self) -> int | None:
+        if self.memory is None:
+            return None
+        return self.memory - sum(self.sizes[name] * 4 for name in self.named.loaded)
+
+    def place_of(self, name: str) -> Place:
+        return Place(cast("BundleReader", _Reader(self, name)), lambda: self.open(name))
+
+    def open(self, name: str) -> ModelLoader:
+        self.opened.append(name)
+        self.models[name] = Models()
+        return cast("ModelLoader", self.models[name])
+
+    def get(self, name: str) -> Any:
+        return self.named.get(name, time.monotonic() + 1)
+
+
+@dataclass
+class _Reader:
+    shelf: Shelf
+    name: str
+
+    def look(self, _deadline: float) -> View:
+        self.shelf.looked.append(self.name)
+        size = self.shelf.sizes.get(self.name)
+        if size is None:
+            return View(None, (), 0.0)
+        if size < 0:
+            return View(Unsettled(1.0), (), 0.0)
+        return View(Snapshot((Part("weights", "k", "e", size, 0.0),), 0.0), (), 0.0)
+
+
+def test_a_model_is_looked_for_once_and_kept() -> None:
+    shelf = Shelf({"cats": MB, "fresh": -1})
+    assert shelf.get("cats") is shelf.get("cats")
+    assert shelf.get("fresh") is shelf.get("fresh")
+    assert (shelf.looked, shelf.opened) == (["cats", "fresh"], ["cats", "fresh"])
+
+
+@pytest.mark.parametrize("name", ["dogs", "Cats", "c" * 64])
+def test_a_name_without_a_bundle_is_not_found(name: str) -> None:
+    shelf = Shelf({"cats": MB})
+    with pytest.raises(NotFoundError):
+        shelf.get(name)
+    assert (shelf.looked, shelf.named.loaded) == ([name], ())
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "a/b", "../prod", "cats/", "cats\n", "c" * 65, "käse", "a b", "a%2fb", "compiled", "probes"]
+)
+def test_a_name_that_is_a_path_or_a_folder_of_ours_is_not_even_looked_for(name: str) -> None:
+    shelf = Shelf({name: MB})
+    with pytest.raises(NotFoundError):
+        shelf.get(name)
+    assert shelf.looked == []
+
+
+def test_the_least_recently_used_make_room_when_memory_is_short() -> None:
+    shelf = Shelf({"a": 50 * MB, "b": 50 * MB, "c": 50 * MB}, memory=450 * MB)
+    for name in ("a", "b", "a", "c"):
+        shelf.get(name)
+    assert shelf.named.loaded == ("a", "c")
+    shelf.get("b")
+    assert shelf.named.loaded == ("c", "b")
+    assert shelf.opened == ["a", "b", "c", "b"]
+
+
+def test_a_large_model_may_need_the_room_of_all_others_and_is_tried_even_then() -> None:
+    shelf = Shelf({"a": 10 * MB, "b": 10 * MB, "huge": 500 * MB}, memory=400 * MB)
+    for name in ("a", "b", "huge"):
+        shelf.get(name)
+    assert shelf.named.loaded == ("huge",)
+
+
+def test_without_a_known_limit_models_are_kept_up_to_a_number() -> None:
+    shelf = Shelf({f"m{index}": MB for index in range(MAX_MODELS + 1)})
+    for name in shelf.sizes:
+        shelf.get(name)
+    assert len(shelf.named.loaded) == MAX_MODELS
+    assert "m0" not in shelf.named.loaded
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf({"cats": MB})
+
+
+@pytest.fixture
+def app(shelf: Shelf) -> App:
+    settings = Settings.from_env({"MODEL_BUCKET": "b", "MODEL_NAME": "things"})
+    own = Models()
+    store = ImageStore(cast("S3", None), "", "images/", settings.max_image_bytes)
+    limits = ImageLimits.from_settings(settings)
+    classifier = Classifier(own, "things", lambda _link, _deadline: b"", store, limits)
+    return App(settings, cast("ModelLoader", own), classifier, time.monotonic(), lambda: shelf.named)
+
+
+def ask(app: App, event: object) -> Any:
+    return json.loads(app.handle(event, Context())["body"])
+
+
+def test_a_request_names_its_model_and_the_reply_does_too(app: App, shelf: Shelf) -> None:
+    assert ask(app, upload(picture()))["model"]["name"] == "things"
+    assert ask(app, upload(picture(), query="model=things"))["model"]["name"] == "things"
+    assert shelf.looked == []
+    answer = ask(app, upload(picture(), query="model=cats"))
+    assert answer["model"] == {"name": "cats", "version": MODEL.version, "engine": "tiny"}
+    assert ask(app, http(path="/model", query="model=cats"))["name"] == "cats"
+    assert len(shelf.models["cats"].deadlines) == 2
+
+
+def test_tensorflow_servings_paths_name_models_too(app: App) -> None:
+    assert ask(app, http(path="/v1/models/cats"))["model_version_status"][0]["state"] == "AVAILABLE"
+    assert ask(app, http(path="/v1/models/cats/metadata"))["model_spec"]["name"] == "cats"
+    assert ask(app, http(path="/v1/models/dogs")) == {"error": "Could not find any versions of model dogs"}
+
+
+@pytest.mark.parametrize("query", ["model=dogs", "model=..", "model=compiled", "model=a/b"])
+def test_an_unknown_model_is_a_404(query: str, app: App) -> None:
+    answer = app.handle(upload(picture(), query=query), Context())
+    assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (404, "not_found")
+
+
+def test_two_models_in_one_request_are_refused(app: App) -> None:
+    assert app.handle(upload(picture(), query="model=cats&model=things"), Context())["statusCode"] == 400
