@@ -1,0 +1,164 @@
+"""Documentation that disagrees with the code fails here: tables, routes, commands, parameters, metrics, links."""
+
+from __future__ import annotations
+
+import html
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import fields
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from classifier import errors
+from classifier.app import App
+from classifier.settings import Settings
+from local.launch import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+README = (PROJECT / "README.md").read_text()
+PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")), *sorted((PROJECT / "examples").rglob("*.md"))]
+TEMPLATE = (PROJECT / "serverless.yml").read_text()
+
+
+def table(name: str) -> list[tuple[str, ...]]:
+    """The rows of the table after the comment that begins with `name`, without head and code marks."""
+    _, _, rest = README.partition(f"<!-- {name}:")
+    lines = rest.partition("-->")[2].strip().split("\n\n")[0].splitlines()[2:]
+    return [
+        tuple(cell.strip().replace("`", "").replace("\\", "") for cell in line.strip("|").split("|")) for line in lines
+    ]
+
+
+def test_the_settings_table_is_what_the_code_reads() -> None:
+    def default(value: str | None) -> str:
+        return "(needed)" if value is None else value or "(empty)"
+
+    metas = [cast("dict[str, Any]", item.metadata) for item in fields(Settings)]
+    assert table("settings") == [(meta["variable"], default(meta["default"]), meta["meaning"]) for meta in metas]
+
+
+def test_the_error_table_is_the_error_tree() -> None:
+    def tree(kind: type[errors.ClassifierError]) -> Iterator[tuple[str, ...]]:
+        yield (str(kind.status), kind.code, kind.text)
+        for child in kind.__subclasses__():
+            if child.__module__ == errors.__name__:
+                yield from tree(child)
+
+    assert table("errors") == sorted(set(tree(errors.ClassifierError)))
+
+
+def test_every_route_is_in_the_readme_and_nothing_else() -> None:
+    nothing = cast("Any", None)
+    app = App(Settings.from_env({"MODEL_BUCKET": "b"}), nothing, nothing, 0.0)
+    section = README.partition("## API")[2].partition("\nAn error is")[0]
+    told = {
+        (verb, path)
+        for verb, path in re.findall(r"`(GET|POST) (/[a-z]*)(?=[?`])", section)
+        if not path.startswith("/v1")
+    }
+    assert told == {(verb, path) for path, verbs in app._routes.table.items() for verb in verbs}
+
+
+def commands() -> list[str]:
+    """Every command line of ours in the pages."""
+    found = []
+    for page in PAGES:
+        for line in page.read_text().splitlines():
+            match = re.match(r"(?:    |`)((?:scripts/\w+|npm start --|npx serverless)\s[^`#]*)", line)
+            if match:
+                found.append(match[1].strip())
+    return found
+
+
+@cache
+def help_of(*command: str) -> str:
+    done = subprocess.run([sys.executable, *command, "--help"], cwd=PROJECT, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+@pytest.mark.parametrize("command", commands())
+def test_commands_in_the_documentation_exist_with_their_options(command: str) -> None:
+    words = shlex.split(command)
+    options = {word.partition("=")[0] for word in words if word.startswith("--") and word != "--"}
+    if words[0] == "npx":
+        given = re.findall(r"--param (\w+)=", command)
+        assert set(given) <= parameters()
+        assert options <= {"--stage", "--param", "--verbose", "--timestamp"}
+        return
+    if words[0] == "npm":
+        text = help_of("-m", "local")
+    elif words[0] == "scripts/models":
+        text = help_of(words[0]) if words[1] == "VERB" else help_of(*words[:2])
+    else:
+        text = help_of(words[0])
+    assert {option for option in options - {"--help"} if not re.search(rf"{option}\b", text)} == set()
+
+
+def parameters() -> set[str]:
+    section = TEMPLATE.partition("  default:\n")[2].partition("  prod:\n")[0]
+    return set(re.findall(r"^    (\w+):", section, re.MULTILINE))
+
+
+def test_every_parameter_is_used_and_those_in_the_documentation_exist() -> None:
+    unused = [name for name in parameters() if f"${{param:{name}" not in TEMPLATE]
+    assert unused == []
+    told = (PROJECT / "docs" / "operate.md").read_text().partition("## Knobs")[2].partition("Three explained")[0]
+    names = set(re.findall(r"`([a-z]\w+)(?:=[\w-]+)?`", told)) - {"params"}
+    assert names - parameters() == set()
+
+
+def test_doors_in_the_documentation_exist() -> None:
+    doors = set(re.findall(r"door=([\w-]+)", (PROJECT / "docs" / "operate.md").read_text() + README))
+    assert doors
+    assert [door for door in doors if f"\n    {door}:" not in TEMPLATE] == []
+
+
+def test_metrics_and_alarms_in_the_documentation_are_the_templates() -> None:
+    told = (PROJECT / "docs" / "operate.md").read_text().partition("## Metrics")[2].partition("## Go back")[0]
+    metrics = set(re.findall(r"MetricName: (\w+), MetricValue", TEMPLATE))
+    assert {name for name in re.findall(r"`([A-Z]\w+)`", told) if name != "REPORT"} == metrics
+    alarms = set(re.findall(r"^    (\w+Alarm):$", TEMPLATE, re.MULTILINE))
+    assert set(re.findall(r"^\| (\w+Alarm)", told, re.MULTILINE)) == alarms
+
+
+@pytest.mark.parametrize(
+    ("place", "sentence"),
+    [
+        ("classifier/app.py", '"request"'),
+        ("model_loader.py", '"model loaded"'),
+        ("model_loader.py", '"the new bundle is refused'),
+        ("model_loader.py", '"the newest bundle is refused'),
+        ("handler.py", '"compile"'),
+        ("classifier/compile_job.py", '"compiled"'),
+    ],
+)
+def test_the_lines_that_metrics_are_made_of_are_logged(place: str, sentence: str) -> None:
+    assert sentence in (PROJECT / place).read_text()
+    assert f"$.message = {sentence}" in TEMPLATE or f"$.result = {sentence}" in TEMPLATE
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PROJECT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    targets = [html.unescape(target) for target in re.findall(r"\]\(([^)\s]+)\)", text)]
+    relative = [target.partition("#")[0] for target in targets if not re.match(r"\w+:|#", target)]
+    assert [target for target in relative if not (page.parent / target).exists()] == []
+
+
+def test_the_index_has_every_page() -> None:
+    index = (PROJECT / "docs" / "README.md").read_text()
+    pages = {path.name for path in (PROJECT / "docs").glob("*.md")} - {"README.md"}
+    assert {name for name in pages if f"]({name})" not in index} == set()
+
+
+def test_measured_speed_is_dated_and_names_its_hardware() -> None:
+    section = README.partition("## Measured speed")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("|")]
+    assert not rows or (re.search(r"20\d\d-\d\d-\d\d", section) and "core" in section)
