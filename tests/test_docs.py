@@ -56,7 +56,7 @@ def test_the_error_table_is_the_error_tree() -> None:
 
 def test_every_route_is_in_the_readme_and_nothing_else() -> None:
     nothing = cast("Any", None)
-    app = App(Settings.from_env({"MODEL_BUCKET": "b"}), nothing, nothing, 0.0)
+    app = App(Settings.from_env({"MODEL_BUCKET": "b"}), nothing, nothing, 0.0, nothing)
     section = README.partition("## API")[2].partition("\nAn error is")[0]
     told = {
         (verb, path)
