@@ -38,6 +38,7 @@ class Demo:
     images: str
     prefix: str
     store: ModelStore
+    engine: str
 
     def put_bundle(self, folder: Path) -> None:
         """Copy a bundle into the bucket by hand, as `aws s3 cp` does."""
@@ -83,6 +84,7 @@ def demo(
             settings["IMAGE_BUCKET"],
             settings["MODEL_PREFIX"],
             store,
+            settings["ENGINE"],
         )
         running.put_bundle(bundle)
         for sample in SAMPLES:
