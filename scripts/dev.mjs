@@ -132,7 +132,10 @@ function run(command, args) {
   return new Promise((resolve, reject) => {
     child = spawn(command, args, { cwd: PROJECT, env, stdio: "inherit" });
     child.on("error", reject);
-    child.on("exit", (code, signal) => resolve(code ?? (signal === "SIGINT" ? 130 : 1)));
+    child.on("exit", (code, signal) => {
+      if (signal && signal !== "SIGINT") process.stderr.write(`${args.slice(0, 2).join(" ")} was ended by ${signal}\n`);
+      resolve(code ?? (signal === "SIGINT" ? 130 : 1));
+    });
   });
 }
 
