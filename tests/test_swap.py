@@ -100,7 +100,7 @@ def served(
         "ENGINE": request.param,
         "MODEL_CHECK_SECONDS": "1",
         "SWAP_SETTLE_SECONDS": str(SETTLE_S),
-        "COMPILE_PATIENCE_SECONDS": "60",
+        "COMPILE_PATIENCE_SECONDS": "10",
     }
     with demo(s3_server, f"swap-{uuid.uuid4().hex[:8]}", bundles[0], **settings) as running:
         yield running, bundles
@@ -123,11 +123,11 @@ def test_swapping_by_hand_under_load_fails_no_request_and_mixes_nothing(
         thread.start()
     _swap(running, bundles)
     until(running.cloud.url, "beta")
-    if running.engine == "auto":
-        _until_compiled(running.cloud.url)
     stop.set()
     for thread in threads:
         thread.join()
+    if running.engine == "auto":
+        _until_compiled(running.cloud.url)
     assert [answer for answer in answers if answer[0] != 200] == []
     by_version: dict[str, set[str]] = {}
     for _, answer in answers:
