@@ -22,7 +22,12 @@ OWNERS = {
     "http": ("classifier/s3_http.py", "classifier/responses.py"),
     "urllib3": (),
     "requests": (),
-    "tensorflow": ("classifier/engines/", "classifier/compiler.py", "classifier/keras_weights/"),
+    "tensorflow": (
+        "classifier/engines/",
+        "classifier/compiler.py",
+        "classifier/keras_weights/",
+        "classifier/keras_json/own_layers.py",
+    ),
     "keras": ("classifier/engines/", "classifier/compiler.py", "classifier/keras_json/", "classifier/keras_weights/"),
     "h5py": ("classifier/engines/", "classifier/keras_weights/"),
     "ai_edge_litert": ("classifier/engines/", "classifier/compiler.py"),
