@@ -126,3 +126,10 @@ def test_the_model_and_the_health_of_the_function_can_be_asked(served: Demo) -> 
     assert health["state"] == "warm"
     assert health["model"] == {name: model[name] for name in ("name", "version", "engine")}
     assert model["labels"] == LABELS
+
+
+def test_only_the_tensorflow_engine_maps_anything_of_tensorflow(served: Demo, request: pytest.FixtureRequest) -> None:
+    get(served.cloud.url, s3key=key_of(SAMPLES[0]))
+    mapped = ["/tensorflow/" in Path(f"/proc/{sandbox.pid}/maps").read_text() for sandbox in served.cloud.sandboxes]
+    assert mapped
+    assert set(mapped) == {request.node.callspec.params["served"] == "tensorflow"}
