@@ -92,7 +92,7 @@ def until(url: str, wanted: str, seconds: float = 90, *, patient: bool = False) 
         time.sleep(0.2)
 
 
-@pytest.fixture(params=["tensorflow", "auto"])
+@pytest.fixture(params=["tensorflow"])
 def served(
     request: pytest.FixtureRequest, s3_server: LocalS3, bundles: tuple[Path, Path]
 ) -> Iterator[tuple[Demo, tuple[Path, Path]]]:
