@@ -92,7 +92,7 @@ def until(url: str, wanted: str, seconds: float = 90, *, patient: bool = False) 
         time.sleep(0.2)
 
 
-@pytest.fixture(params=["tensorflow"])
+@pytest.fixture(params=["tensorflow", "auto"])
 def served(
     request: pytest.FixtureRequest, s3_server: LocalS3, bundles: tuple[Path, Path]
 ) -> Iterator[tuple[Demo, tuple[Path, Path]]]:
@@ -102,7 +102,8 @@ def served(
         "SWAP_SETTLE_SECONDS": str(SETTLE_S),
         "COMPILE_PATIENCE_SECONDS": "10",
     }
-    with demo(s3_server, f"swap-{uuid.uuid4().hex[:8]}", bundles[0], **settings) as running:
+    name, compiling = f"swap-{uuid.uuid4().hex[:8]}", request.param == "auto"
+    with demo(s3_server, name, bundles[0], compiling=compiling, **settings) as running:
         yield running, bundles
 
 
@@ -180,6 +181,7 @@ def broken(name: str, bundle: Path) -> tuple[str, bytes]:
     }[name]
 
 
+@pytest.mark.parametrize("served", ["tensorflow"], indirect=True)
 def test_broken_swaps_leave_the_old_model_and_the_next_good_one_is_adopted(
     served: tuple[Demo, tuple[Path, Path]],
 ) -> None:
