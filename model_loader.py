@@ -74,9 +74,8 @@ class ModelLoader:
             return self._current
         if job is None or not job.done.is_set():
             raise ModelLoadingError("the model is not loaded yet")
-        if (
-            prefetching
-        ):  # it began before any request, maybe minutes ago, and was frozen since: not this request's failure
+        if prefetching:
+            # It began before any request, maybe minutes ago, and was frozen since: not this request's failure.
             self._next_check = 0.0
             return self.acquire(deadline)
         raise job.error or ModelLoadingError("loading ended without a model")

@@ -22,7 +22,7 @@ from classifier.bundle import (
     state_at,
 )
 from classifier.compiled import reports_in
-from classifier.errors import ClassifierError, ModelError, ModelTooLargeError, UnavailableError
+from classifier.errors import ModelError, ModelTooLargeError, UnavailableError
 from classifier.records import Record
 from classifier.serving import uses_labels_file
 from classifier.storage import S3, ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
@@ -59,7 +59,7 @@ class BundleReader:
     def __init__(self, s3: S3, bucket: str, prefix: str, *, settle_s: float, max_bytes: int) -> None:
         self._s3, self._bucket, self._prefix = s3, bucket, prefix
         self._settle_s, self._max_bytes = settle_s, max_bytes
-        self._publication: tuple[str, Publication] | None = None
+        self._publication: tuple[tuple[str, float], Publication] | None = None
 
     def look(self, deadline: float) -> View:
         """What is there now, by one list request, and one read when `published.json` is new.
@@ -124,12 +124,12 @@ class BundleReader:
         info = next((info for info in objects if info.key == self._prefix + PUBLISHED), None)
         if info is None:
             return None
-        if self._publication is None or self._publication[0] != info.etag:
+        if self._publication is None or self._publication[0] != (info.etag, info.modified):
             part = Part(ROLES["serving.json"], info.key, info.etag, info.size, info.modified, info.version_id)
             if info.size > MAX_PUBLISHED_BYTES:
                 raise ModelError(f"{info.key} has {info.size} bytes, at most {MAX_PUBLISHED_BYTES} are read")
             data = self._part(part, deadline)
-            self._publication = (info.etag, parse_publication(data, info.modified, self._prefix))
+            self._publication = ((info.etag, info.modified), parse_publication(data, info.modified, self._prefix))
         return self._publication[1]
 
 
@@ -140,7 +140,7 @@ def _in_parallel(parts: Mapping[Role, Part], read: Callable[[Part], bytes]) -> d
     def run(role: Role, part: Part) -> None:
         try:
             results[role] = read(part)
-        except (ClassifierError, ObjectChangedError) as error:
+        except Exception as error:  # noqa: BLE001 - raised below, in the thread that asked
             failures.append(error)
 
     threads = [threading.Thread(target=run, args=item) for item in parts.items()]
