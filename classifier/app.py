@@ -71,6 +71,7 @@ class App:
                 "/classify": {"GET": self._classify, "POST": self._classify},
                 "/health": {"GET": self._health},
                 "/model": {"GET": self._model},
+                "/openapi.json": {"GET": _description},
             },
             settings.cors_allow_origin,
             serving={"GET": self._serve, "POST": self._serve},
@@ -204,6 +205,12 @@ class App:
             raise target.not_served() from error
         pictures = self._settings.max_batch_images
         return ServingApi(loader, classifier.model_name, classifier.limits, pictures).answer(target, exchange)
+
+
+def _description(_: Exchange) -> Response:
+    from classifier.openapi import openapi_response
+
+    return openapi_response()
 
 
 def _timings(phases: Phases, loader: ModelLoader, *, warm: bool) -> dict[str, float]:

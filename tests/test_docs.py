@@ -60,7 +60,7 @@ def test_every_route_is_in_the_readme_and_nothing_else() -> None:
     section = README.partition("## API")[2].partition("\nAn error is")[0]
     told = {
         (verb, path)
-        for verb, path in re.findall(r"`(GET|POST) (/[a-z]*)(?=[?`])", section)
+        for verb, path in re.findall(r"`(GET|POST) (/[a-z.]*)(?=[?`])", section)
         if not path.startswith("/v1")
     }
     assert told == {(verb, path) for path, verbs in app._routes.table.items() for verb in verbs}

@@ -33,6 +33,7 @@ def _event(query: str = "", method: str = "GET", path: str = "/classify", **chan
 
 REFUSED = {
     "health": (_event(path="/health"), None),
+    "description of the API": (_event(path="/openapi.json"), None),
     "unknown path": (_event(path="/nope"), "not_found"),
     "unknown method": (_event(method="DELETE"), "method_not_allowed"),
     "nothing": (_event(), "missing_input"),

@@ -1,0 +1,142 @@
+"""The description of the API: valid, complete, and what the code says: routes, errors, limits, names."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from openapi_spec_validator import validate
+
+from classifier import errors, preprocessing, serving, serving_protocol, sources
+from classifier.app import App
+from classifier.openapi import openapi_response
+from classifier.settings import Settings
+from local.launch import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RESPONSE = openapi_response()
+API: dict[str, Any] = json.loads(RESPONSE.body)
+SCHEMAS = API["components"]["schemas"]
+OPERATIONS = {
+    (verb.upper(), path): operation for path, verbs in API["paths"].items() for verb, operation in verbs.items()
+}
+OWN = {key: operation for key, operation in OPERATIONS.items() if not key[1].startswith("/v1")}
+SERVING = {key: operation for key, operation in OPERATIONS.items() if key not in OWN}
+NOTHING: Any = None
+
+
+def tree(kind: type[errors.ClassifierError] = errors.ClassifierError) -> Iterator[type[errors.ClassifierError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        if child.__module__ == errors.__name__:
+            yield from tree(child)
+
+
+def codes_by_status() -> dict[int, set[str]]:
+    found: dict[int, set[str]] = {}
+    for kind in tree():
+        found.setdefault(kind.status, set()).add(kind.code)
+    return found
+
+
+def resolved(node: Any) -> Any:
+    """What a reference is of; anything else itself."""
+    while isinstance(node, dict) and "$ref" in node:
+        found = API
+        for step in node["$ref"].removeprefix("#/").split("/"):
+            found = found[step]
+        node = found
+    return node
+
+
+def codes(response: Any) -> set[str]:
+    """The codes that an error's description names."""
+    _, special = resolved(response)["content"]["application/json"]["schema"]["allOf"]
+    return set(special["properties"]["error"]["properties"]["code"]["enum"])
+
+
+def test_the_description_is_valid_openapi_and_says_so() -> None:
+    validate(API)
+    assert API["openapi"].startswith("3.1.")
+    assert RESPONSE.headers["content-type"] == "application/json"
+    assert API["info"]["version"] == json.loads((PROJECT / "package.json").read_text())["version"]
+
+
+def test_every_route_is_described_and_nothing_else() -> None:
+    app = App(Settings.from_env({"MODEL_BUCKET": "b"}), NOTHING, NOTHING, 0.0, NOTHING)
+    assert set(OWN) == {(verb, path) for path, verbs in app._routes.table.items() for verb in verbs}
+
+
+@pytest.mark.parametrize(("verb", "path"), SERVING)
+def test_a_described_path_of_tensorflow_serving_is_one_that_is_understood(verb: str, path: str) -> None:
+    values = {"name": "cats", "version": "7", "label": "stable"}
+    target = serving_protocol.parse_target(verb, path.format(**values))
+    assert target.name == "cats"
+    assert (target.version, target.label) == (
+        7 if "{version}" in path else None,
+        "stable" if "{label}" in path else None,
+    )
+
+
+def test_every_path_of_tensorflow_serving_is_described() -> None:
+    actions = {"metadata": "/metadata", **dict.fromkeys(("predict", "classify", "regress"), ":")}
+    ends = {"", *(end + name if end == ":" else end for name, end in actions.items())}
+    places = ("", "/versions/{version}", "/labels/{label}")
+    assert {path for _, path in SERVING} == {f"/v1/models/{{name}}{place}{end}" for place in places for end in ends}
+    assert all(name in serving_protocol._PATH.pattern for name in actions)
+
+
+def test_every_error_is_described_with_its_status_and_code() -> None:
+    described = {}
+    for name, response in API["components"]["responses"].items():
+        if "allOf" in response.get("content", {}).get("application/json", {}).get("schema", {}):
+            described[name] = codes(response)
+    assert sorted(map(sorted, described.values())) == sorted(map(sorted, codes_by_status().values()))
+
+
+@pytest.mark.parametrize(("verb", "path"), OWN)
+def test_an_operations_statuses_have_the_errors_codes(verb: str, path: str) -> None:
+    by_status = codes_by_status()
+    for status, response in OWN[verb, path]["responses"].items():
+        if status != "200":
+            assert codes(response) == by_status[int(status)]
+    assert "500" in OWN[verb, path]["responses"]
+
+
+def test_whatever_a_picture_can_cause_is_described_where_pictures_are_taken() -> None:
+    statuses = {"200", *map(str, codes_by_status())} - {"405"}  # another method than the operation's own
+    for verb in ("GET", "POST"):
+        assert set(OWN[verb, "/classify"]["responses"]) == statuses
+
+
+@pytest.mark.parametrize(("verb", "path"), SERVING)
+def test_tensorflow_servings_statuses_are_those_that_errors_become(verb: str, path: str) -> None:
+    become = {str(serving_protocol.error_response(kind()).status) for kind in tree() if _simple(kind)}
+    described = set(SERVING[verb, path]["responses"]) - {"200"}
+    assert described == become - ({"504"} if ":predict" not in path and ":classify" not in path else set())
+
+
+def _simple(kind: type[errors.ClassifierError]) -> bool:
+    return not issubclass(kind, errors.MethodNotAllowedError)
+
+
+def test_limits_and_names_are_the_codes() -> None:
+    assert (SCHEMAS["Top"]["minimum"], SCHEMAS["Top"]["maximum"]) == (1, sources.MAX_TOP)
+    assert set(SCHEMAS["Image"]["properties"]["source"]["enum"]) == {source.kind for source in sources.SOURCES}
+    assert set(SCHEMAS["ModelDescription"]["allOf"][1]["properties"]["output"]["enum"]) == set(serving.OUTPUTS.values())
+    for request, verb in (("PredictRequest", "predict"), ("ClassifyRequest", "classify")):
+        assert tuple(SCHEMAS[request]["properties"]["signature_name"]["enum"]) == serving_protocol.SIGNATURES[verb]
+    described = {
+        name: set(schema["enum"]) for name, schema in SCHEMAS["Preprocessing"]["properties"].items() if "enum" in schema
+    }
+    assert described == {name: set(choices) for name, choices in preprocessing.CHOICES.items()}
+
+
+def test_nothing_is_described_in_vain() -> None:
+    used = set(re.findall(r'"#/components/(\w+/\w+)"', RESPONSE.body))
+    parts = {f"{kind}/{name}" for kind, found in API["components"].items() for name in found}
+    assert parts - used - {"responses/MethodNotAllowed"} == {f"securitySchemes/{n}" for n in ("apiKey", "token")}
