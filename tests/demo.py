@@ -55,11 +55,18 @@ class Demo:
 
 @contextmanager
 def demo(
-    s3_server: LocalS3, suffix: str, bundle: Path = BUNDLE, *, compiling: bool = False, **environment: str
+    s3_server: LocalS3,
+    suffix: str,
+    bundle: Path = BUNDLE,
+    *,
+    compiling: bool = False,
+    handlers: str = "loopback",
+    **environment: str,
 ) -> Iterator[Demo]:
     """Serve `bundle` from fresh buckets with serverless.yml's functions; links may point to this machine.
 
     Only if `compiling`, S3's events start the compile function; else a test decides when there is a compiled form.
+    `handlers` is the module in tests/handlers that takes the real handler's place.
     """
     template = read_template(suffix=f"-{suffix}")
     for name in template.buckets.values():
@@ -67,7 +74,7 @@ def demo(
     functions = tuple(
         replace(
             function,
-            handler=function.handler.replace("handler.", "loopback."),
+            handler=function.handler.replace("handler.", f"{handlers}."),
             environment={**function.environment, "SWAP_SETTLE_SECONDS": "1", **environment},
             rules=function.rules if compiling else (),
         )
@@ -103,8 +110,8 @@ def content_type(sample: Path) -> str:
 
 
 @cache
-def plain_keras(bundle: Path = BUNDLE) -> Mapping[str, list[float]]:
-    """Scores by sample, in the order of the labels, from Keras alone: load_img, preprocess_input, model(x)."""
+def plain_keras(bundle: Path = BUNDLE, pictures: tuple[Path, ...] = tuple(SAMPLES)) -> Mapping[str, list[float]]:
+    """Scores by picture, in the order of the labels, from Keras alone: load_img, preprocess_input, model(x)."""
     import keras
     import numpy as np
     from keras.applications.imagenet_utils import preprocess_input
@@ -113,7 +120,7 @@ def plain_keras(bundle: Path = BUNDLE) -> Mapping[str, list[float]]:
     model = keras.models.model_from_json((bundle / "architecture.json").read_text())
     model.load_weights(bundle / "model.weights.h5")
     scores = {}
-    for sample in SAMPLES:
+    for sample in pictures:
         size = tuple(serving.get("size") or model.input_shape[1:3])
         picture = keras.utils.load_img(sample, target_size=size, interpolation=serving.get("filter", "nearest"))
         array = keras.utils.img_to_array(picture)[np.newaxis]
