@@ -38,13 +38,13 @@ def compile_model(event: dict[str, Any], context: Context) -> dict[str, Any]:
 
     Raises what went wrong with S3, so that Lambda tries the event again; a broken bundle is reported, not raised.
     """
-    from classifier import logs
+    from classifier import logs, metrics
 
     job = _compile_job()
     if not job.concerns(event):
         return {"result": "not an object of the bundle"}
     result = job.run(time.monotonic() + context.get_remaining_time_in_millis() / 1000)
-    logs.emit("info", "compile", fields=result | {"request_id": context.aws_request_id})
+    logs.emit("info", "compile", fields=metrics.of_compile(result) | {"request_id": context.aws_request_id})
     return result
 
 
@@ -58,7 +58,7 @@ def build(environ: Mapping[str, str], link_rule: AddressRule | None = None) -> A
     from classifier.settings import Settings
 
     settings = Settings.from_env(environ)
-    logs.set_level(settings.log_level)
+    logs.configure(settings.log_level, settings.metric_namespace)
     store = ModelStore.from_settings(settings, environ)
     loader = _loader(store, settings)
     classifier = Classifier(
@@ -134,11 +134,13 @@ def _app() -> App:
 
 @cache
 def _compile_job() -> CompileJob:
+    from classifier import logs
     from classifier.compile_job import CompileJob
     from classifier.model_store import ModelStore
     from classifier.settings import Settings
 
     settings = Settings.from_env(os.environ)
+    logs.configure(settings.log_level, settings.metric_namespace)
     store = ModelStore.from_settings(settings, os.environ)
     return CompileJob(store, settings.compile_quantize)
 

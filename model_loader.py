@@ -11,7 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from classifier import logs
+from classifier import logs, metrics
 from classifier.bundle import Snapshot, Unsettled
 from classifier.errors import (
     ClassifierError,
@@ -35,6 +35,7 @@ RETRY_FAILED_S = 5.0
 CHANGES_TOLERATED = 3
 MARGIN_S = 0.1
 PREFETCH_FRESH_S = 5.0
+REFUSED = {"models_refused": 1}
 
 
 class ModelLoader:
@@ -110,7 +111,8 @@ class ModelLoader:
             self._next_check = time.monotonic() + min(self._check_s, RETRY_FAILED_S)
             if self._current is None:
                 raise
-            logs.emit("warning", "model check failed, the old model goes on serving", error=error)
+            sentence = "model check failed, the old model goes on serving"
+            logs.emit("warning", sentence, error=error, fields={"checks_failed": 1})
 
     def _look_until_unchanged(self) -> None:
         for _ in range(CHANGES_TOLERATED):
@@ -138,7 +140,7 @@ class ModelLoader:
             self._adopt(snapshot, view)
         except ModelError as error:
             self._refused = snapshot.identity
-            logs.emit("error", "the new bundle is refused, the old model goes on serving", error=error)
+            logs.emit("error", "the new bundle is refused, the old model goes on serving", error=error, fields=REFUSED)
 
     def _adopt_first(self, view: View) -> None:
         """A cold function has no old model: what is newest must do, or what the version history holds."""
@@ -148,7 +150,8 @@ class ModelLoader:
                 return self._adopt(view.newest, view)
             except ModelError as error:
                 self._refused, failure = view.newest.identity, error
-                logs.emit("error", "the newest bundle is refused, looking for an older one", error=error)
+                sentence = "the newest bundle is refused, looking for an older one"
+                logs.emit("error", sentence, error=error, fields=REFUSED)
         for snapshot in self._reader.older(time.monotonic() + CHECK_TIMEOUT_S):
             if snapshot.identity != self._refused:
                 try:
@@ -177,8 +180,8 @@ class ModelLoader:
         if known:
             return
         rounded = {phase: round(duration, 1) for phase, duration in loaded.timings_ms.items()}
-        fields = {"version": loaded.version, "engine": loaded.engine.name, "timings_ms": rounded}
-        logs.emit("info", "model loaded", fields=fields)
+        fields = {"version": loaded.version, "engine": loaded.engine.name, "models_loaded": 1}
+        logs.emit("info", "model loaded", fields=fields | metrics.durations(rounded))
 
 
 class _Job:
@@ -196,7 +199,7 @@ class _Job:
         except ClassifierError as error:
             self.error = error
         except Exception as error:  # noqa: BLE001 - a thread's last resort: log it, tell the waiting request
-            logs.emit("error", "loading a model failed unexpectedly", error=error)
+            logs.emit("error", "loading a model failed unexpectedly", error=error, fields=REFUSED)
             self.error = ClassifierError(f"loading: {error!r}")
         finally:
             self.done.set()

@@ -6,7 +6,7 @@ import time
 from copy import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from classifier import events, logs
+from classifier import events, logs, metrics
 from classifier.errors import ClassifierError, ModelLoadingError, NotFoundError, RequestError
 from classifier.page import page_response
 from classifier.phases import Phases
@@ -107,8 +107,8 @@ class App:
             response = _refusal(failure, request, context.aws_request_id)
         if request is not None and request.method == "HEAD":
             response = replace(response, body="")
-        log |= {"status": response.status, "ms": round((time.monotonic() - began) * 1000, 1)}
-        logs.emit(_level(failure), "request", error=failure, fields=log)
+        fields = metrics.of_request(log, response.status, (time.monotonic() - began) * 1000)
+        logs.emit(_level(failure), "request", error=failure, fields=fields)
         return kind.render(self._routes.with_cors(response))
 
     def _answer(

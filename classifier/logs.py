@@ -1,4 +1,4 @@
-"""The log: one JSON line an event, on standard output, where Lambda picks it up.
+"""The log: one JSON line an event, on standard output, where Lambda picks it up, and CloudWatch the metrics in it.
 
 Callers pass no picture, no credential and no URL with its query.
 """
@@ -11,17 +11,20 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
+from classifier import metrics
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 _threshold = LEVELS["info"]
+_namespace = ""
 
 
-def set_level(level: str) -> None:
-    """Drop events below `level` (debug, info, warning, error)."""
-    global _threshold
-    _threshold = LEVELS[level]
+def configure(level: str, namespace: str = "") -> None:
+    """Drop events below `level` (debug, info, warning, error); without a namespace there are no metrics."""
+    global _threshold, _namespace
+    _threshold, _namespace = LEVELS[level], namespace
 
 
 def emit(
@@ -30,16 +33,18 @@ def emit(
     """Write one event; `error` adds its type and text, and at level error its stack."""
     if LEVELS[level] < _threshold:
         return
-    line: dict[str, object] = {"level": level, "message": message, "time": _now(), **(fields or {})}
+    now = time.time()
+    line: dict[str, object] = {"level": level, "message": message, "time": _written(now), **(fields or {})}
     if error is not None:
         line["error"] = f"{type(error).__name__}: {error}"
         if level == "error":
             line["stack"] = "".join(traceback.format_exception(error))
-    text = json.dumps(line, ensure_ascii=False, default=str)
+    text = json.dumps(line, ensure_ascii=False, default=str, separators=(",", ":"))
+    if _namespace and (envelope := metrics.envelope(line, _namespace, int(now * 1000))):
+        text = f'{text[:-1]},"_aws":{envelope}}}'
     sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")  # half a surrogate pair has no UTF-8
     sys.stdout.flush()
 
 
-def _now() -> str:
-    seconds = time.time()
+def _written(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{int(seconds % 1 * 1000):03d}Z"

@@ -73,7 +73,8 @@ class Opener:
                 return self._with_litert(snapshot, report, deadline, pulled)
             except ModelError as error:
                 self._refused.add(report.model_sha256)
-                logs.emit("error", "the compiled form is refused, TensorFlow serves", error=error)
+                sentence, counted = "the compiled form is refused, TensorFlow serves", {"compiles_refused": 1}
+                logs.emit("error", sentence, error=error, fields=counted)
         if self._engine == "litert" and current is None:
             raise ModelLoadingError("ENGINE=litert, and the bundle has no compiled form yet")
         if self._engine == "litert":

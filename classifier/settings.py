@@ -155,6 +155,13 @@ class Settings:
         "debug, info, warning or error",
         "least level that is logged",
     )
+    metric_namespace: str = _setting(
+        "METRIC_NAMESPACE",
+        _text,
+        "",
+        "a CloudWatch namespace, or empty for no metrics",
+        "where CloudWatch puts the metrics that the log carries",
+    )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:

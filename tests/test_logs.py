@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True)
 def _level() -> Iterator[None]:
     yield
-    logs.set_level("info")
+    logs.configure("info")
 
 
 def _lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -42,7 +42,7 @@ def test_only_errors_carry_a_stack(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(("level", "shown"), [("debug", 4), ("info", 3), ("warning", 2), ("error", 1)])
 def test_events_below_the_level_are_dropped(level: str, shown: int, capsys: pytest.CaptureFixture[str]) -> None:
-    logs.set_level(level)
+    logs.configure(level)
     for each in logs.LEVELS:
         logs.emit(each, "x")
     assert len(_lines(capsys)) == shown

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from classifier.metrics import METRICS
 from local.launch import PROJECT
 
 pytestmark = [
@@ -188,6 +190,32 @@ def test_the_request_that_keeps_a_sandbox_warm_is_one_that_the_handler_reads() -
     assert (request.method, request.path) == ("GET", "/model")
 
 
-def test_the_dashboard_is_json_and_its_metrics_are_ours() -> None:
+def test_dashboard_and_alarms_show_metrics_that_the_log_carries() -> None:
     (dashboard,) = resources("dev", "AWS::CloudWatch::Dashboard").values()
-    assert len(json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]) == 5
+    widgets = json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]
+    shown = [metric for one in widgets for metric in _spelt_out(one["properties"].get("metrics", []))]
+    ours = {(names[1], names[2::2]) for names in shown if names[0] == "keras-classifier/dev"}
+    known = {(name, dimensions) for dimensions, names in METRICS.items() for name in names}
+    assert ours <= known
+    assert {name for name, dimensions in known - ours if dimensions != ("code",)} == {"load_ms"}
+    variables = resources("dev", "AWS::Lambda::Function")["CompileLambdaFunction"]["Environment"]["Variables"]
+    assert variables["METRIC_NAMESPACE"] == "keras-classifier/dev"
+    alarms = resources("everything", "AWS::CloudWatch::Alarm").values()
+    watched = [one for one in alarms if one["Namespace"] == "keras-classifier/prod"]
+    assert {(one["MetricName"], tuple(one["Dimensions"])) for one in watched} == {
+        ("models_refused", ()),
+        ("compiles_refused", ()),
+    }
+
+
+def _spelt_out(metrics: list[list[Any]]) -> Iterator[tuple[str, ...]]:
+    """A widget's metrics without its abbreviations: a dot is the word above, three dots are all but the last."""
+    above: tuple[str, ...] = ()
+    for metric in metrics:
+        words = [word for word in metric if isinstance(word, str)]
+        if not words:
+            continue
+        if words[0] == "...":
+            words = [*above[: len(above) - len(words) + 1], *words[1:]]
+        above = tuple(above[at] if word == "." else word for at, word in enumerate(words))
+        yield above
