@@ -124,7 +124,13 @@ class ModelLoader:
 
     def _look(self) -> None:
         self._looked = time.monotonic()
-        view = self._reader.look(self._looked + CHECK_TIMEOUT_S)
+        try:
+            view = self._reader.look(self._looked + CHECK_TIMEOUT_S)
+        except ModelError as error:
+            if self._current is None and self._adopt_older(self._reader.look_aside(self._looked + CHECK_TIMEOUT_S)):
+                sentence = "the newest bundle is refused, an older one serves"
+                return logs.emit("error", sentence, error=error, fields=REFUSED)
+            raise
         newest = view.newest
         if self._current is None:
             self._adopt_first(view)
@@ -152,16 +158,24 @@ class ModelLoader:
                 self._refused, failure = view.newest.identity, error
                 sentence = "the newest bundle is refused, looking for an older one"
                 logs.emit("error", sentence, error=error, fields=REFUSED)
-        for snapshot in self._reader.older(time.monotonic() + CHECK_TIMEOUT_S):
-            if snapshot.identity != self._refused:
-                try:
-                    return self._adopt(snapshot, view)
-                except ModelError as error:
-                    logs.emit("warning", "an older bundle is refused too", error=error)
+        if self._adopt_older(view):
+            return None
         if isinstance(view.newest, Unsettled):
             time.sleep(view.newest.wait_s + MARGIN_S)
             return self._look()
         raise failure
+
+    def _adopt_older(self, view: View) -> bool:
+        """Whether the version history held a bundle that can be served."""
+        for snapshot in self._reader.older(time.monotonic() + CHECK_TIMEOUT_S):
+            if snapshot.identity != self._refused:
+                try:
+                    self._adopt(snapshot, view)
+                except ModelError as error:
+                    logs.emit("warning", "an older bundle is refused too", error=error)
+                else:
+                    return True
+        return False
 
     def _until_wanted(self) -> None:
         """Wait for the first request that needs a model; ObjectChangedError if what was pulled may be outdated then."""

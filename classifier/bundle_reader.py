@@ -30,7 +30,7 @@ from classifier.storage import S3, ObjectChangedError, ObjectMissingError, Objec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from classifier.s3_listing import ObjectInfo
+    from classifier.s3_listing import Listing, ObjectInfo
 
 MAX_PUBLISHED_BYTES = 1_000_000
 MAX_OLDER = 5
@@ -64,15 +64,24 @@ class BundleReader:
     def look(self, deadline: float) -> View:
         """What is there now, by one list request, and one read when `published.json` is new.
 
-        `deadline` by time.monotonic(). StorageUnavailableError, or UnavailableError if the prefix may not be listed.
+        `deadline` by time.monotonic(). StorageUnavailableError, UnavailableError if the prefix may not be listed, and
+        ModelError if `published.json` can't be read.
         """
-        try:
-            listing = self._s3.list(self._bucket, self._prefix, deadline)
-        except ObjectMissingError as error:
-            raise UnavailableError(str(error)) from error
+        listing = self._listing(deadline)
         own = [info for info in listing.objects if "/" not in info.key.removeprefix(self._prefix)]
         newest = choose(own, self._published(own, deadline), listing.server_time, self._settle_s)
         return View(newest, reports_in(listing.objects, self._prefix), listing.server_time)
+
+    def look_aside(self, deadline: float) -> View:
+        """The same without what is newest, for when `published.json` can't be read and an older bundle has to do."""
+        listing = self._listing(deadline)
+        return View(None, reports_in(listing.objects, self._prefix), listing.server_time)
+
+    def _listing(self, deadline: float) -> Listing:
+        try:
+            return self._s3.list(self._bucket, self._prefix, deadline)
+        except ObjectMissingError as error:
+            raise UnavailableError(str(error)) from error
 
     def older(self, deadline: float) -> Iterator[Snapshot]:
         """Earlier whole bundles, newest first, out of the bucket's version history; none if it keeps no versions."""

@@ -115,6 +115,24 @@ def test_a_published_bundle_is_adopted_at_once_and_kept(bucket: Bucket) -> None:
     assert len(engine.opened) == 1
 
 
+@pytest.mark.parametrize("broken", [b"{", b"[]", b'{"objects": {"labels.txt": {"key": "elsewhere/x"}}}'])
+def test_a_cold_function_goes_back_behind_a_publication_that_cannot_be_read(bucket: Bucket, broken: bytes) -> None:
+    publish(bucket, "one")
+    settle()
+    bucket.put(PREFIX + "published.json", broken)
+    models = loader(bucket, CountingEngine())
+    assert weights(models.acquire(soon())) == "one"
+    assert weights(models.acquire(soon())) == "one"
+    publish(bucket, "two")
+    assert weights(models.acquire(soon())) == "two"
+
+
+def test_a_publication_that_cannot_be_read_with_nothing_before_it_is_a_broken_bundle(bucket: Bucket) -> None:
+    bucket.put(PREFIX + "published.json", b"{")
+    with pytest.raises(ModelError):
+        loader(bucket, CountingEngine()).acquire(soon())
+
+
 def test_a_warm_request_asks_s3_for_nothing_between_checks(bucket: Bucket) -> None:
     publish(bucket, "one")
     models = loader(bucket, CountingEngine(), check_s=60)
