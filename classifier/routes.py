@@ -46,7 +46,8 @@ class Routes(Record):
         if methods is None:
             raise NotFoundError("no such path", public=f"There is nothing at {request.path.partition('?')[0][:100]}.")
         if request.method == "OPTIONS":
-            return Response(204, {"allow": ", ".join(_allowed(methods)), **self._preflight(methods)})
+            own = _own(request.path, methods)
+            return Response(204, {"allow": ", ".join(_allowed(own)), **self._preflight(own)})
         method = "GET" if request.method == "HEAD" else request.method
         if method not in methods:
             raise MethodNotAllowedError(request.method[:20], _allowed(methods))
@@ -78,6 +79,14 @@ class Routes(Record):
 def is_serving_path(path: str) -> bool:
     """Whether a path is TensorFlow Serving's protocol's, even if nothing is there; case does not count."""
     return path.lower().startswith(SERVING_PREFIX) and path[len(SERVING_PREFIX) :][:1] in ("", "/", ":")
+
+
+def _own(path: str, methods: Mapping[str, Answer]) -> Mapping[str, Answer]:
+    """The methods of this very path: TensorFlow Serving's clients post to a verb after a colon, and get the rest."""
+    if not is_serving_path(path):
+        return methods
+    verb = "POST" if ":" in path.rpartition("/")[2] else "GET"
+    return {method: answer for method, answer in methods.items() if method == verb}
 
 
 def _allowed(methods: Mapping[str, Answer]) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ ROUTES = Routes(
         "/write": {"POST": lambda _: _said("write")},
     },
     "https://app.example",
+    {"GET": lambda _: _said("got"), "POST": lambda _: _said("posted")},
 )
 
 
@@ -96,6 +97,20 @@ def test_options_answers_a_browsers_preflight() -> None:
         "timing-allow-origin": "https://app.example",
         "vary": "origin",
     }
+
+
+@pytest.mark.parametrize(
+    ("path", "allow"),
+    [
+        ("/v1/models/a", "GET, HEAD, OPTIONS"),
+        ("/v1/models/a:b/versions/1/metadata", "GET, HEAD, OPTIONS"),
+        ("/v1/models/a:predict", "OPTIONS, POST"),
+        ("/V1/models/a/labels/stable:classify", "OPTIONS, POST"),
+    ],
+)
+def test_options_of_tensorflow_servings_paths_names_the_one_method_that_each_has(path: str, allow: str) -> None:
+    headers = _ask("OPTIONS", path).headers
+    assert (headers["allow"], headers["access-control-allow-methods"]) == (allow, allow)
 
 
 def test_without_an_allowed_origin_no_header_says_otherwise() -> None:
