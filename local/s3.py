@@ -28,12 +28,13 @@ _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request r
 
 @dataclass(frozen=True, slots=True)
 class S3Request:
-    """One request that S3 got; `path` is `/bucket/key`, still percent-encoded."""
+    """One request that S3 got; `path` is `/bucket/key`, still percent-encoded; `caller` is the signer's access key."""
 
     method: str
     path: str
     query: str
     time: float
+    caller: str = ""
 
 
 class LocalS3:
@@ -95,7 +96,8 @@ class LocalS3:
     def _watch(self, app: WSGIApplication) -> WSGIApplication:
         def watched(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
             path = str(environ.get("RAW_URI") or environ["PATH_INFO"]).partition("?")[0]
-            request = S3Request(environ["REQUEST_METHOD"], path, environ.get("QUERY_STRING", ""), time.time())
+            caller = environ.get("HTTP_AUTHORIZATION", "").partition("Credential=")[2].partition("/")[0]
+            request = S3Request(environ["REQUEST_METHOD"], path, environ.get("QUERY_STRING", ""), time.time(), caller)
             self.requests.append(request)
             if self.failing is not None and self.failing(request):
                 environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))

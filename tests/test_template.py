@@ -100,19 +100,16 @@ def test_roles_allow_exactly_what_each_function_does(variant: str) -> None:
         for policy in properties["Policies"]
     }
     assert set(of) == {"ClassifyRole", "CompileRole"}
-    read, listing, put = (
-        '["s3:GetObject", "s3:GetObjectVersion"]',
-        '["s3:ListBucket", "s3:ListBucketVersions"]',
-        '"s3:PutObject"',
-    )
+    read, put = '["s3:GetObject", "s3:GetObjectVersion"]', '"s3:PutObject"'
+    listing, list_newest = '["s3:ListBucket", "s3:ListBucketVersions"]', '"s3:ListBucket"'
     log, picture, trace = '["logs:CreateLogStream", "logs:PutLogEvents"]', '"s3:GetObject"', "null"
     assert set(of["ClassifyRole"]) == {read, listing, picture, log, trace}
-    assert set(of["CompileRole"]) == {read, listing, put, log, trace}
+    assert set(of["CompileRole"]) == {read, list_newest, put, log, trace}
     arn = "arn:${AWS::Partition}:s3:::${bucket}"
-    for role in of.values():
+    for role, listed in ((of["ClassifyRole"], listing), (of["CompileRole"], list_newest)):
         assert role[read]["Resource"] == {"Fn::Sub": [f"{arn}/models/{stage}/*", models]}
-        assert role[listing]["Resource"] == {"Fn::Sub": [arn, models]}
-        assert role[listing]["Condition"] == {"StringLike": {"s3:prefix": f"models/{stage}/*"}}
+        assert role[listed]["Resource"] == {"Fn::Sub": [arn, models]}
+        assert role[listed]["Condition"] == {"StringLike": {"s3:prefix": f"models/{stage}/*"}}
         assert role[trace]["Fn::If"][0] == "Traced"
     assert of["ClassifyRole"][picture]["Resource"] == {"Fn::Sub": [f"{arn}/images/*", pictures]}
     assert of["CompileRole"][put]["Resource"] == {"Fn::Sub": [f"{arn}/models/{stage}/compiled/*", models]}
