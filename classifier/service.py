@@ -53,8 +53,12 @@ class ImageStore(Record):
     def read(self, key: str, deadline: float) -> bytes:
         """The object's bytes; S3KeyError and its kin. A key that is denied looks like a missing one."""
         self._check(key)
+        return self.read_listed(key, deadline)
+
+    def read_listed(self, key: str, deadline: float, version_id: str | None = None) -> bytes:
+        """The same for a key that S3 itself named and no caller: whatever is a key to S3 is one here."""
         try:
-            return self.s3.get(self.bucket, key, deadline, max_bytes=self.max_bytes)
+            return self.s3.get(self.bucket, key, deadline, max_bytes=self.max_bytes, version_id=version_id)
         except ObjectMissingError as error:
             raise S3ObjectNotFoundError(str(error)) from error
         except ObjectUnreadableError as error:

@@ -11,7 +11,7 @@ import argparse
 import importlib
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from classifier.errors import ClassifierError
 from models.console import Console
@@ -28,6 +28,7 @@ VERBS = {
     "verify": "load what S3 holds as the function would, and check it",
     "promote": "make one stage's model another's",
     "rollback": "go back to a version that was published before",
+    "classify-all": "classify every picture under a prefix, each exactly once",
     "export": "the published model as .keras, SavedModel or .tflite",
 }
 INTERRUPTED = 130
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     console = Console(options.json)
     try:
-        code: int = importlib.import_module(f"models.{options.verb}").run(options, console)
+        code: int = _module(options.verb).run(options, console)
     except KeyboardInterrupt:
         return _failed("interrupted; what is served is as it was, unless a line above says otherwise", INTERRUPTED)
     except ModelsError as error:
@@ -54,13 +55,17 @@ def _failed(text: str, code: int) -> int:
     return code
 
 
+def _module(verb: str) -> Any:  # noqa: ANN401 - one of our own
+    return importlib.import_module(f"models.{verb.replace('-', '_')}")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "models", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, summary in VERBS.items():
-        module = importlib.import_module(f"models.{name}")
+        module = _module(name)
         verb = verbs.add_parser(
             name, help=summary, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
         )
