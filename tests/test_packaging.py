@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -127,7 +128,7 @@ def test_what_is_no_library_is_left_alone() -> None:
 
 def test_shrunk_and_compiled_libraries_still_work(tmp_path: Path) -> None:
     paths = [path for path, _ in slim.walk(SITE) if path.startswith(("PIL/", "pillow.libs/", "zstandard/"))]
-    slim.stage(SITE, [path for path in paths if not RULES.removing(path)], tmp_path, RULES)
+    slim.stage(SITE, [path for path in paths if not RULES.removing(path)], tmp_path, RULES, {})
     bytecode.compile_tree(tmp_path, lambda _: False)
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]); import io, zstandard; from PIL import Image, features\n"
@@ -154,6 +155,34 @@ def test_bytecode_replaces_the_source_and_keeps_lines_and_places(tmp_path: Path)
 
     assert f'File "{tmp_path}/a/tale.py", line 5, in told' in done.stderr
     assert done.stderr.endswith(f"LookupError: {tmp_path}/a/tale.py\n")
+
+
+TALES = '''"""Of the module."""
+x = "Of the module."
+class A:
+    """Of the class."""
+    def f(self):
+        """Of f."""
+        return "Of f."
+    def g(self):
+        """Of g."""
+        return lambda: "first", ["second" for _ in "ab"], (yield from ("third" for _ in "ab"))
+def h(): return "first"
+async def i(): "Of i."
+class B: y = "kept"
+'''
+
+
+def test_docstrings_go_and_no_other_text() -> None:
+    namespace: dict[str, Any] = {"__name__": "tales"}
+    exec(bytecode.without_docstrings(compile(TALES, "tales", "exec")), namespace)  # noqa: S102  (our own text)
+    a, h, i, b = (namespace[name] for name in ("A", "h", "i", "B"))
+
+    assert (a.__doc__, a.g.__doc__, i.__doc__, h.__doc__, b.__doc__) == (" ", " ", " ", None, None)
+    # A text that is used elsewhere, too, stays in both places.
+    assert (namespace["__doc__"], namespace["x"]) == ("Of the module.", "Of the module.")
+    assert (a.f.__doc__, a().f()) == ("Of f.", "Of f.")
+    assert (h(), b.y, list(a().g())) == ("first", "kept", ["third", "third"])
 
 
 def test_without_its_bytecode_a_module_says_so_instead_of_being_empty(tmp_path: Path) -> None:

@@ -129,8 +129,9 @@ def _build_dependencies(order: Order, folder: Path) -> dict[str, Any]:
         plan = slim.plan(order.installed, all_rules)
         stages.measure("installed", plan.bytes_installed)
         stages.measure("slimmed", plan.bytes_kept)
-        slim.stage(order.installed, plan.light, light, all_rules)
-        slim.stage(order.installed, plan.pack, packed, all_rules)
+        mentioned = slim.mentioned(order.installed, plan, all_rules)
+        slim.stage(order.installed, plan.light, light, all_rules, mentioned)
+        slim.stage(order.installed, plan.pack, packed, all_rules, mentioned)
         stages.measure("shrunk", _sizes(light) + _sizes(packed))
     with stages.timed("compile"):
         bytecode.compile_tree(light, all_rules.keeps_source)

@@ -19,6 +19,7 @@ UNZIPPED_LIMIT = 262_144_000
 DIRECT_UPLOAD_LIMIT = 50 * 1024 * 1024
 """Above it the package goes through S3, which is what the framework always does."""
 
+DEMO = Path(__file__).resolve().parents[2] / "examples" / "clothing"
 _INSIDE = Path(__file__).with_name("inside.py")
 _TIMEOUT_S = 300
 
@@ -41,8 +42,8 @@ def sizes(package: Path, *, tmp_bytes: int, ephemeral_mb: int, limit: int = UNZI
         )
 
 
-def use(package: Path) -> dict[str, Any]:
-    """Unzip the package into an empty folder and use it there, in a process that sees nothing else.
+def use(package: Path, demo: Path = DEMO) -> dict[str, Any]:
+    """Unzip the package into an empty folder and serve the bundle `demo` there, in a process that sees nothing else.
 
     Returns what inside.py printed. Raises PackageError with the process's last words.
     """
@@ -52,7 +53,8 @@ def use(package: Path) -> dict[str, Any]:
         with zipfile.ZipFile(package) as archive:
             archive.extractall(root)
         environment = {"PATH": os.defpath, "TMPDIR": str(tmp), "HOME": str(tmp), "TF_CPP_MIN_LOG_LEVEL": "3"}
-        command = [sys.executable, "-I", "-S", "-B", str(_INSIDE), str(root)]
+        environment["LD_BIND_NOW"] = "1"  # every library finds all its symbols at once, or the import fails
+        command = [sys.executable, "-I", "-S", "-B", str(_INSIDE), str(root), str(demo)]
         done = subprocess.run(command, env=environment, cwd=tmp, capture_output=True, text=True, timeout=_TIMEOUT_S)
     if done.returncode:
         raise PackageError(f"the package does not work:\n{done.stderr[-4000:]}")

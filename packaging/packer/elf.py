@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import itertools
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
-_EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
-_PHDR = struct.Struct("<IIQQQQQQ")
-_DYN = struct.Struct("<qQ")
-_PT_LOAD, _PT_DYNAMIC, _PT_GNU_STACK = 1, 2, 0x6474E551
+EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
+PHDR = struct.Struct("<IIQQQQQQ")
+DYN = struct.Struct("<qQ")
+PT_LOAD, PT_DYNAMIC, _PT_GNU_STACK = 1, 2, 0x6474E551
 _DT_NEEDED, _DT_STRTAB = 1, 5
-_PAGE = 4096
+PAGE = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class _Segment:
+class Segment:
+    """A program header: addresses, offsets and sizes in bytes."""
+
     kind: int
     flags: int
     offset: int
@@ -40,10 +42,10 @@ def shrink(content: bytes) -> bytes:
     """Return the same shared object without the bytes that are not loaded, or `content` itself when there are none."""
     if not is_elf(content):
         return content
-    header = list(_EHDR.unpack_from(content))
+    header = list(EHDR.unpack_from(content))
     table_offset, table_count = header[5], header[10]
-    segments = _segments(content)
-    loaded = _ranges(segments, (table_offset, table_offset + _PHDR.size * table_count))
+    headers = segments(content)
+    loaded = _ranges(headers, (table_offset, table_offset + PHDR.size * table_count))
     moves = _moves(loaded)
     small = bytearray()
     for (start, end), shift in zip(loaded, moves, strict=True):
@@ -52,45 +54,46 @@ def shrink(content: bytes) -> bytes:
         return content
     header[5] = _moved(table_offset, loaded, moves)
     header[6] = header[12] = header[13] = 0  # no section headers: they describe what is gone
-    _EHDR.pack_into(small, 0, *header)
-    for number, segment in enumerate(segments):
+    EHDR.pack_into(small, 0, *header)
+    for number, segment in enumerate(headers):
         new = replace(segment, offset=_moved(segment.offset, loaded, moves)) if segment.file_size else segment
-        if new.kind == _PT_LOAD:
+        if new.kind == PT_LOAD:
             # Old linkers wrote 2 MiB, for page sizes that x86-64 does not have; it costs 2 MB of zeros a library.
-            new = replace(new, align=min(new.align, _PAGE))
-        place = header[5] + number * _PHDR.size
-        _PHDR.pack_into(
-            small,
-            place,
-            *(new.kind, new.flags, new.offset, new.vaddr, new.paddr, new.file_size, new.memory_size, new.align),
-        )
+            new = replace(new, align=min(new.align, PAGE))
+        pack_segment(small, header[5] + number * PHDR.size, new)
     return bytes(small)
 
 
 def needed(content: bytes) -> tuple[str, ...]:
     """Names of the libraries that this shared object needs (DT_NEEDED)."""
-    segments = _segments(content)
-    dynamic = next((s for s in segments if s.kind == _PT_DYNAMIC), None)
+    headers = segments(content)
+    dynamic = next((s for s in headers if s.kind == PT_DYNAMIC), None)
     if dynamic is None:
         return ()
     end = dynamic.offset + dynamic.file_size
-    entries = list(_DYN.iter_unpack(content[dynamic.offset : end - dynamic.file_size % _DYN.size]))
+    entries = list(DYN.iter_unpack(content[dynamic.offset : end - dynamic.file_size % DYN.size]))
     names = next(value for tag, value in entries if tag == _DT_STRTAB)
-    home = next(s for s in segments if s.kind == _PT_LOAD and s.vaddr <= names < s.vaddr + s.file_size)
+    home = next(s for s in headers if s.kind == PT_LOAD and s.vaddr <= names < s.vaddr + s.file_size)
     start = names - home.vaddr + home.offset
     wanted = [start + value for tag, value in entries if tag == _DT_NEEDED]
     return tuple(content[at : content.index(b"\0", at)].decode() for at in wanted)
 
 
-def _segments(content: bytes) -> list[_Segment]:
-    header = _EHDR.unpack_from(content)
-    return [_Segment(*_PHDR.unpack_from(content, header[5] + n * _PHDR.size)) for n in range(header[10])]
+def segments(content: bytes) -> list[Segment]:
+    """The program headers, in order."""
+    header = EHDR.unpack_from(content)
+    return [Segment(*PHDR.unpack_from(content, header[5] + n * PHDR.size)) for n in range(header[10])]
 
 
-def _ranges(segments: list[_Segment], table: tuple[int, int]) -> list[tuple[int, int]]:
+def pack_segment(content: bytearray, at: int, segment: Segment) -> None:
+    """Write one program header at byte `at`."""
+    PHDR.pack_into(content, at, *astuple(segment))
+
+
+def _ranges(headers: list[Segment], table: tuple[int, int]) -> list[tuple[int, int]]:
     """File ranges that are needed, merged and in order; the first one begins at 0, with the ELF header."""
-    needed_ranges = [(0, _EHDR.size), table]
-    needed_ranges += [(s.offset, s.offset + s.file_size) for s in segments if s.file_size and s.kind != _PT_GNU_STACK]
+    needed_ranges = [(0, EHDR.size), table]
+    needed_ranges += [(s.offset, s.offset + s.file_size) for s in headers if s.file_size and s.kind != _PT_GNU_STACK]
     merged: list[tuple[int, int]] = []
     for start, end in sorted(needed_ranges):
         if merged and start <= merged[-1][1]:
@@ -105,7 +108,7 @@ def _moves(ranges: list[tuple[int, int]]) -> list[int]:
     moves = [0]
     for (_, before), (start, _) in itertools.pairwise(ranges):
         free = start - moves[-1] - (before - moves[-1])
-        moves.append(moves[-1] + free // _PAGE * _PAGE)
+        moves.append(moves[-1] + free // PAGE * PAGE)
     return moves
 
 

@@ -36,6 +36,8 @@ class Rules:
 
     remove: tuple[Rule, ...]
     replace: tuple[Rule, ...]
+    namespaces: tuple[str, ...]
+    _bind: re.Pattern[str]
     _light: re.Pattern[str]
     _sources: re.Pattern[str]
     _unshrunk: re.Pattern[str] | None
@@ -52,6 +54,10 @@ class Rules:
         """Whether `path` lies ready in the package instead of in the pack."""
         return bool(self._light.match(path))
 
+    def binds(self, path: str) -> bool:
+        """Whether the shared object at `path` gets the symbols that nobody else mentions bound to itself."""
+        return bool(self._bind.match(path))
+
     def keeps_source(self, path: str) -> bool:
         """Whether the module at `path` keeps its source next to its bytecode."""
         return bool(self._sources.match(path))
@@ -66,13 +72,22 @@ def load(path: Path = RULES_FILE) -> Rules:
     table = tomllib.loads(path.read_text())
     try:
         remove, replace = (tuple(map(_rule, table[kind])) for kind in ("remove", "replace"))
+        bind = table["bind"]
         light, skip, sources = table["light"]["paths"], table["shrink"]["skip"], table["sources"]["keep"]
     except KeyError as error:
         raise RulesError(f"{path}: {error} is missing") from error
     ids = [rule.id for rule in remove + replace]
     if len(set(ids)) != len(ids):
         raise RulesError(f"{path}: two rules have one id: {ids}")
-    return Rules(remove, replace, _any(light), _any(sources), _any(skip) if skip else None)
+    return Rules(
+        remove,
+        replace,
+        tuple(bind["namespaces"]),
+        _any(bind["paths"]),
+        _any(light),
+        _any(sources),
+        _any(skip) if skip else None,
+    )
 
 
 def _rule(entry: dict[str, Any]) -> Rule:

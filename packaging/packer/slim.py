@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from . import elf
+from . import elf, elf_bind, elf_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -63,8 +63,19 @@ def distribution_of(path: str) -> str:
     return top.removesuffix(".libs").removesuffix(".py")
 
 
-def stage(installed: Path, paths: list[str], target: Path, rules: Rules) -> None:
-    """Copy `paths` from `installed` to `target`; shared objects lose what is never mapped."""
+def mentioned(installed: Path, plan: Plan, rules: Rules) -> Counter[bytes]:
+    """How many of the libraries that stay mention each name, as a symbol of theirs or as one that they need."""
+    counts: Counter[bytes] = Counter()
+    for path in plan.light + plan.pack:
+        if is_shared_object(path) and not rules.replacing(path):
+            counts.update(elf_bind.mentioned_names((installed / path).read_bytes()))
+    return counts
+
+
+def stage(installed: Path, paths: list[str], target: Path, rules: Rules, mentioned: Mapping[bytes, int]) -> None:
+    """Copy `paths` from `installed` to `target`; shared objects lose what is never mapped and what can be bound now."""
+    names = elf_bind.Names(mentioned, rules.namespaces)
+
     for folder in sorted({os.path.dirname(path) for path in paths}):  # noqa: PTH120
         (target / folder).mkdir(parents=True, exist_ok=True)
 
@@ -73,12 +84,21 @@ def stage(installed: Path, paths: list[str], target: Path, rules: Rules) -> None
         if stub:
             (target / path).with_suffix(".py").write_text(_stub(stub, path))
         elif is_shared_object(path) and rules.may_shrink(path):
-            (target / path).write_bytes(elf.shrink((installed / path).read_bytes()))
+            content = (installed / path).read_bytes()
+            (target / path).write_bytes(elf.shrink(_bound(content, path, names) if rules.binds(path) else content))
         else:
             shutil.copyfile(installed / path, target / path)
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(copy, paths))
+
+
+def _bound(content: bytes, path: str, names: elf_bind.Names) -> bytes:
+    try:
+        return elf_bind.bind(content, names)
+    except elf_tables.UnusualLayoutError as error:
+        print(f"  {path} is packed with all its symbols: {error}", flush=True)
+        return content
 
 
 def _stub(rule: Rule, path: str) -> str:

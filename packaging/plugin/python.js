@@ -1,5 +1,5 @@
 'use strict';
-// Finds a Python 3.13 and makes a virtual environment of the packer's own from it, with pip and zstandard.
+// Finds a Python 3.13 and makes a virtual environment of the packer's own from it, with pip, numpy and zstandard.
 
 const fs = require('fs');
 const path = require('path');
@@ -15,7 +15,8 @@ async function findPython(folder, wanted) {
   const venv = path.join(folder, 'build', 'packer-venv');
   const python = path.join(venv, WINDOWS ? 'Scripts/python.exe' : 'bin/python');
   const ready = path.join(venv, '.ready');
-  const stamp = zstandardPin(folder);
+  const pins = pinned(folder);
+  const stamp = pins.join(' ');
   if (fs.existsSync(ready) && fs.readFileSync(ready, 'utf8') === stamp && (await isRight(python))) return python;
   const base = await firstRight(wanted ? [wanted] : candidates(folder));
   if (!base) {
@@ -23,15 +24,15 @@ async function findPython(folder, wanted) {
       'Install one, or name it in PACK_PYTHON or custom.packer.python');
   }
   await run(base, ['-m', 'venv', '--clear', venv]);
-  await run(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', stamp]);
+  await run(python, ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...pins]);
   fs.writeFileSync(ready, stamp);
   return python;
 }
 
-/** The same zstandard that unpacks in Lambda, so that format and checksums are one library's. */
-function zstandardPin(folder) {
+/** The same zstandard that unpacks in Lambda, so that format and checksums are one library's; numpy reads symbol tables. */
+function pinned(folder) {
   const text = fs.readFileSync(path.join(folder, 'requirements.txt'), 'utf8');
-  return text.match(/^zstandard==[\w.]+/m)?.[0] ?? 'zstandard';
+  return ['numpy', 'zstandard'].map((name) => text.match(new RegExp(`^${name}==[\w.]+`, 'm'))?.[0] ?? name);
 }
 
 function candidates(folder) {
