@@ -28,6 +28,7 @@ TENSORFLOW_ENVIRONMENT = {
     "TF_CPP_MIN_LOG_LEVEL": "2",
     "TF_ENABLE_ONEDNN_OPTS": "0",  # oneDNN reorders sums: scores would differ between machines
 }
+_LIBRARY = "tensorflow.python._pywrap_tensorflow_internal"
 
 
 class KerasEngine:
@@ -128,8 +129,11 @@ def _blaming_the_bundle() -> Iterator[None]:
 def _import_keras() -> None:
     for name, value in TENSORFLOW_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    import keras  # noqa: F401
-    import tensorflow  # noqa: F401
+    from classifier.bootstrap import pages
+
+    with pages.given_back_after(_LIBRARY):
+        import keras  # noqa: F401
+        import tensorflow  # noqa: F401
 
 
 def _build(architecture: Architecture, weights: bytes) -> Any:  # noqa: ANN401 - a keras.Model, which has no types
