@@ -121,9 +121,9 @@ class Sandbox:
     def next(self) -> Invocation | None:
         """Settle what has run, freeze, and wait for an event."""
         with self._changed:
-            if self._running:
-                self._finish("error" if self._outcome and self._outcome.error else "success")
-            elif self._process:
+            if self._running and self._outcome:
+                self._finish("error" if self._outcome.error else "success")
+            elif self._process:  # without an outcome, what runs has yet to begin: in a process that is new
                 self._peak_mb = peak_mb(self._process.pid)
             self._waiting = True
             self._changed.notify_all()

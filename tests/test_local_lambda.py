@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+import local.sandbox
 from local.cloud import Config, InvocationError, LocalLambda
 from local.function import Function
 from local.launch import PROJECT, Code
@@ -133,6 +134,16 @@ def test_a_process_killed_from_outside_is_replaced(start_cloud: StartCloud) -> N
     while cloud.sandboxes[0].pid == pid:
         time.sleep(0.01)
     assert look(cloud)["pid"] != pid
+
+
+def test_a_start_that_takes_too_long_is_made_again_within_the_invocation(
+    start_cloud: StartCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local.sandbox, "INIT_LIMIT_S", 0.001)
+    cloud = start_cloud(config())
+    assert cloud.invoke({"text": "a"}) == {"text": "a"}
+    assert [report.status for report in cloud.reports] == ["success"]
+    assert any("Phase: init\tStatus: timeout" in line for line in cloud.log)
 
 
 def test_a_handler_that_cannot_be_imported_fails_with_its_own_error(start_cloud: StartCloud) -> None:
