@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import shlex
 import subprocess
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 README = (PROJECT / "README.md").read_text()
 PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")), *sorted((PROJECT / "examples").rglob("*.md"))]
 TEMPLATE = (PROJECT / "serverless.yml").read_text()
+FRAMEWORK = PROJECT / "node_modules" / "serverless" / "lib" / "cli" / "commands-schema" / "aws-service.js"
+OURS = r"(?:scripts/[a-z_]+\b|npm (?:run )?[a-z]+\b|npx [a-z]+ )"
+"""How a command of this project begins."""
 OPERATE = (PROJECT / "docs" / "operate.md").read_text()
 
 
@@ -69,14 +73,14 @@ def test_every_route_is_in_the_readme_and_nothing_else() -> None:
 
 
 def commands() -> list[str]:
-    """Every command line of ours in the pages."""
-    found = []
+    """Every command of ours in the pages: in a block, in a fence, or in a sentence."""
+    found = set()
     for page in PAGES:
-        for line in page.read_text().splitlines():
-            match = re.match(r"(?:    |`)((?:scripts/\w+|npm start --|npx serverless)\s[^`#]*)", line)
-            if match:
-                found.append(match[1].strip())
-    return found
+        text = page.read_text().replace("\\\n", " ")
+        for line in text.splitlines():
+            block = re.match(rf"(?:    |\$ )?({OURS}.*)", line)
+            found |= {block[1]} if block else set(re.findall(rf"`({OURS}[^`]*)`", line))
+    return sorted(re.sub(r"\s+(#.*)?$", "", command) for command in found)
 
 
 @cache
@@ -85,22 +89,56 @@ def help_of(*command: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("command", commands())
-def test_commands_in_the_documentation_exist_with_their_options(command: str) -> None:
-    words = shlex.split(command)
-    options = {word.partition("=")[0] for word in words if word.startswith("--") and word != "--"}
-    if words[0] == "npx":
-        given = re.findall(r"--param (\w+)=", command)
-        assert set(given) <= parameters()
-        assert options <= {"--stage", "--param", "--verbose", "--timestamp"}
-        return
-    if words[0] == "npm":
-        text = help_of("-m", "local")
-    elif words[0] == "scripts/models":
-        text = help_of(words[0]) if words[1] == "VERB" else help_of(*words[:2])
-    else:
-        text = help_of(words[0])
-    assert {option for option in options - {"--help"} if not re.search(rf"{option}\b", text)} == set()
+@cache
+def framework() -> dict[str, list[str]]:
+    """The framework's commands and the options of each, short ones too."""
+    code = f"""
+        const schema = require({json.dumps(str(FRAMEWORK))});
+        const names = ([name, option]) => [`--${{name}}`, ...(option.shortcut ? [`-${{option.shortcut}}`] : [])];
+        const all = [...schema].map(([name, one]) => [name, Object.entries(one.options ?? {{}}).flatMap(names)]);
+        console.log(JSON.stringify(Object.fromEntries(all)));"""
+    done = subprocess.run(["node", "-e", code], capture_output=True, text=True, check=True)
+    return cast("dict[str, list[str]]", json.loads(done.stdout))
+
+
+def given_options(words: list[str]) -> set[str]:
+    return {word.partition("=")[0].strip("[]") for word in words if re.match(r"\[?--?[a-z]", word)} - {"--help"}
+
+
+@pytest.mark.parametrize("command", [command for command in commands() if not command.startswith("np")])
+def test_scripts_in_the_documentation_exist_with_their_options(command: str) -> None:
+    name, *words = shlex.split(command)
+    assert (PROJECT / name).is_file()
+    verb = words[:1] if name == "scripts/models" and words and words[0] != "VERB" else []
+    text = help_of(name, *verb)
+    if name == "scripts/bench" and words and words[0] != "NAME":
+        assert words[0] in text
+    assert {option for option in given_options(words) if not re.search(rf"{option}\b", text)} == set()
+
+
+@pytest.mark.parametrize("command", [command for command in commands() if command.startswith("npm")])
+def test_npms_commands_in_the_documentation_exist_with_their_options(command: str) -> None:
+    _, verb, *words = shlex.split(command)
+    name = words[0] if verb == "run" else verb
+    assert name in {*json.loads((PROJECT / "package.json").read_text())["scripts"], "ci"}
+    if verb == "start":
+        assert {
+            option for option in given_options(words) if not re.search(rf"{option}\b", help_of("-m", "local"))
+        } == set()
+
+
+@pytest.mark.skipif(not FRAMEWORK.exists(), reason="needs node_modules: run npm ci")
+@pytest.mark.parametrize("command", [command for command in commands() if command.startswith("npx")])
+def test_the_frameworks_commands_in_the_documentation_exist_with_their_options(command: str) -> None:
+    _, tool, verb, *words = shlex.split(command)
+    assert tool == "serverless"
+    assert given_options(words) <= set(framework()[verb])
+    assert set(re.findall(r"--param (\w+)=", command)) <= parameters()
+
+
+def test_no_command_is_overlooked() -> None:
+    assert {command.split()[0] for command in commands()} >= {"npm", "npx", "scripts/models", "scripts/package"}
+    assert len(commands()) > 30
 
 
 def parameters() -> set[str]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.lambda_, pytest.mark.tensorflow]
 SIDE = 4
+CONFIG = PROJECT / "tests" / "openapi" / "schemathesis.toml"
+HAR = "asked.har"
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -60,17 +62,18 @@ def get(url: str) -> Any:
         return json.load(answer)
 
 
-def ask(url: str, there: dict[str, Any], har: Path) -> subprocess.CompletedProcess[str]:
+def ask(url: str, there: dict[str, Any], folder: Path) -> subprocess.CompletedProcess[str]:
     command = [
-        *(sys.executable, "-m", "schemathesis.cli", "--config-file", "tests/openapi/schemathesis.toml"),
+        *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG)),
         *("run", f"{url}/openapi.json", "--url", url, "--phases", "examples,coverage,fuzzing"),
         *("--checks", ",".join(CHECKS), "--continue-on-failure", "--max-examples", "15", "--generation-deterministic"),
         *("--no-shrink", "--suppress-health-check", "all", "--warnings", "off", "--no-color"),
-        *("--report-har-path", str(har)),
+        *("--report-har-path", HAR),
     ]
-    environment = os.environ | {"SCHEMATHESIS_HOOKS": "tests.openapi.values", "API_VALUES": json.dumps(there)}
+    values = {"SCHEMATHESIS_HOOKS": "tests.openapi.values", "API_VALUES": json.dumps(there)}
+    environment = {**os.environ, **values, "PYTHONPATH": str(PROJECT)}
     return subprocess.run(
-        command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False, timeout=300
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
     )
 
 
@@ -114,9 +117,9 @@ def test_no_answer_is_other_than_described(s3_server: LocalS3, bundle: Path, tmp
         }
         assert get(f"{url}/model")["engine"] == "litert"
         api = get(f"{url}/openapi.json")
-        done = ask(url, there, tmp_path / "asked.har")
+        done = ask(url, there, tmp_path)
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-5_000:]
-    good, codes = seen(tmp_path / "asked.har")
+    good, codes = seen(tmp_path / HAR)
     able = {(verb.upper(), path) for path, verbs in api["paths"].items() for verb in verbs if ":regress" not in path}
     assert able - good == {("GET", "/openapi.json")}  # which schemathesis gets before it begins
     assert REACHED - codes == set()

@@ -1,0 +1,160 @@
+"""docs/bring-your-own-model.md, followed to the letter: from `cats.h5` to a service that answers by it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from classifier.serving import ModelShape, parse_serving
+from local.launch import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PAGE = (PROJECT / "docs" / "bring-your-own-model.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+COLORS = {"cat/1": (220, 40, 30), "cat/2": (180, 90, 60), "dog/1": (30, 40, 220), "dog/2": (70, 80, 190)}
+NOTICED_S = 90
+
+
+def commands(block: str) -> list[str]:
+    """A block's commands, each in one line."""
+    return re.sub(r"\\\n\s*", "", block).splitlines()
+
+
+@dataclass
+class Terminal:
+    """A shell in a folder; what it exports stays. Ports are others than the page's, which somebody may be using."""
+
+    folder: Path
+    ports: dict[str, str]
+    exported: list[str] = field(default_factory=list)
+
+    def argument(self, text: str) -> str:
+        """The page's text with our ports."""
+        return re.sub(r"\b300[01]\b", lambda found: self.ports[found[0]], text)
+
+    def run(self, command: str) -> str:
+        """What the command prints; it must succeed."""
+        if command.startswith("export "):
+            self.exported.append(command)
+        script = self.argument("\n".join([*self.exported, command]))
+        done = subprocess.run(["bash", "-euc", script], cwd=self.folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+        return done.stdout
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Terminal:
+    """A folder as the page presumes it: the trained model, the pictures, the project's scripts."""
+    import keras
+
+    model = keras.Sequential(
+        [keras.Input((16, 16, 3)), keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(2, activation="softmax")]
+    )
+    model.layers[-1].set_weights([np.array([[3, -3], [0, 0], [-3, 3]], np.float32), np.zeros(2, np.float32)])
+    model.save(tmp_path / "cats.h5")
+    for name, color in COLORS.items():
+        path = tmp_path / "photos" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (40, 30), color).save(path)
+    (tmp_path / "scripts").symlink_to(PROJECT / "scripts")
+    return Terminal(tmp_path, {"3000": _free_port(), "3001": _free_port()})
+
+
+def _free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return str(server.getsockname()[1])
+
+
+@pytest.fixture
+def service(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The Python block was run, and `npm start` says that it is ready. npm itself is tests/test_local_tools.py's."""
+    monkeypatch.chdir(terminal.folder)
+    (written,) = (block for language, block in BLOCKS if language == "python")
+    exec(compile(written, "the page", "exec"), {})  # noqa: S102 - our own page
+    start = shlex.split(next(block for _, block in BLOCKS if block.startswith("npm start -- ")))[3:]
+    arguments = [terminal.argument(word) for word in [*start, "--port", "3000"]]
+    command = [sys.executable, "-m", "local", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            said = [""]
+            for line in process.stdout:
+                said.append(line)
+                if line.startswith("Ready: "):
+                    break
+            assert said[-1].startswith("Ready: "), "".join(said)
+            Thread(target=process.stdout.read, daemon=True).start()  # or it waits as soon as the pipe is full
+            yield
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+
+
+@pytest.mark.lambda_
+@pytest.mark.tensorflow
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+def test_every_command_of_the_page_does_what_the_page_says(terminal: Terminal, service: None) -> None:
+    del service
+    blocks = [block for language, block in BLOCKS if language == "sh" and not block.startswith("npm start")]
+    asked, published, verified = ({command: terminal.run(command) for command in commands(block)} for block in blocks)
+    uploaded, by_key, model = (json.loads(text) for text in asked.values())
+    assert uploaded["predictions"][0]["label"] == "cat"
+    assert [item["label"] for item in by_key["predictions"]] == ["dog"]
+    assert model["labels"] == ["cat", "dog"]
+    *_, publish, listed = published.values()
+    version = re.search(r"^Model +(\w+)", publish, re.MULTILINE)
+    assert version
+    assert version[1] in listed
+    assert version[1] != model["version"]  # serving.json has every default written out now
+    assert "LiteRT serves it" in publish
+    (report,) = verified.values()
+    assert report.count("100.0% of 4 right") == 2, report
+    adopted = wait_for(terminal, version[1], next(iter(asked)))
+    assert adopted["model"]["engine"] == "litert"
+    assert adopted["predictions"][0] == uploaded["predictions"][0] | {
+        "score": pytest.approx(uploaded["predictions"][0]["score"], abs=1e-4)
+    }
+
+
+def wait_for(terminal: Terminal, version: str, command: str) -> Any:
+    """The first answer by a version, which a warm function notices by itself."""
+    end = time.monotonic() + NOTICED_S
+    while (answer := json.loads(terminal.run(command)))["model"]["version"] != version:
+        assert time.monotonic() < end, answer
+        time.sleep(1)
+    return answer
+
+
+def test_nothing_on_the_page_looks_like_a_command_that_is_not_run() -> None:
+    assert {language for language, _ in BLOCKS} == {"python", "sh", "json"}
+    rest = re.sub(r"^```\w+\n.*?^```", "", PAGE, flags=re.MULTILINE | re.DOTALL)
+    assert re.findall(r"^    (?:\$ )?(?:npm|npx|curl|aws|python|scripts)\b.*", rest, re.MULTILINE) == []
+
+
+def test_the_serving_json_of_the_page_is_one_that_is_read() -> None:
+    (document,) = (block for language, block in BLOCKS if language == "json")
+    serving = parse_serving(document.encode(), None, ModelShape(224, 224, 3, 2, "softmax"))
+    assert serving.labels == ("cat", "dog")
+    named = {*json.loads(document), *json.loads(document)["preprocessing"]}
+    section = PAGE.partition("## serving.json")[2]
+    assert all(f"`{name}`" in section for name in ("output", "size", "scale", "filter", "resize"))
+    assert {"output", "size", "scale", "filter", "resize"} <= named
