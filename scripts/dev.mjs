@@ -25,10 +25,14 @@ function capture(command, args, options = {}) {
   return { ok: run.status === 0, out: (run.stdout ?? "").trim(), all: `${run.stdout ?? ""}${run.stderr ?? ""}${run.error ?? ""}`.trim() };
 }
 
+const OFFLINE = /connection|connect error|resolve|ENOTFOUND|ECONN|EAI_AGAIN|network|timed? ?out|proxy|certificate/i;
+// pip, uv and npm have many words for this; the last of them are the ones to read.
+const reason = (said) => `${OFFLINE.test(said) ? " the package index did not answer. Is there a network?" : ""}\n${said.split("\n").slice(-6).join("\n")}`;
+
 function step(what, command, args) {
   process.stderr.write(`${what} ...\n`);
   const run = capture(command, args);
-  if (!run.ok) throw new Problem(`${what} failed:\n${run.all}`);
+  if (!run.ok) throw new Problem(`${what} failed:${reason(run.all)}`);
 }
 
 const digest = (...parts) => createHash("sha256").update(parts.join("\0")).digest("hex");
@@ -63,12 +67,13 @@ function uv() {
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   process.stderr.write(`Installing uv ${UV} ...\n`);
-  const asked = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", `uv==${UV}`];
+  const asked = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", `uv==${UV}`];
   // Debian's Python may come without ensurepip (no venv) or without pip: either way is enough.
   const inVenv = capture(python, ["-m", "venv", folder]).ok ? capture(join(folder, "bin", "python"), asked) : { ok: false, all: "" };
-  const done = inVenv.ok ? inVenv : capture(python, [...asked, "--target", folder]);
+  const done = inVenv.ok || OFFLINE.test(inVenv.all) ? inVenv : capture(python, [...asked, "--target", folder]);
   if (done.ok && capture(binary, ["--version"]).ok) return binary;
-  throw new Problem(`uv could not be installed from the package index. On Debian and Ubuntu this may need the package python3-venv or python3-pip.\n${inVenv.all}\n${done.all}`);
+  const hint = /No module named|ensurepip/.test(done.all) ? " on Debian and Ubuntu this needs the package python3-venv or python3-pip." : "";
+  throw new Problem(`uv, which installs the rest, could not be installed:${hint}${reason(done.all)}`);
 }
 
 function usePipsIndex() {
@@ -91,7 +96,7 @@ function installedPython(tool) {
   process.stderr.write(`Looking for a Python ${PYTHON} to install ...\n`);
   const fetched = capture(tool, ["python", "install", PYTHON]);
   if (fetched.ok) return capture(tool, ["python", "find", "--managed-python", PYTHON]).out;
-  throw new Problem(`Python ${PYTHON} is needed (it is what Lambda runs); none was found, and uv could not fetch one. Install it, with your system's packages or pyenv, and run this again.`);
+  throw new Problem(`Python ${PYTHON} is needed (it is what Lambda runs); none was found, and uv could not fetch one. Install it, with your system's packages or pyenv, and run this again.\n${fetched.all.split("\n").at(-1)}`);
 }
 
 function readyPython() {
@@ -114,6 +119,7 @@ function readyNode() {
   const wanted = digest(read("package-lock.json"));
   if (stampOf(modules) === wanted) return;
   const npm = env.npm_execpath ? [process.execPath, env.npm_execpath] : ["npm"];
+  if (!capture(npm[0], [...npm.slice(1), "--version"]).ok) throw new Problem("npm is needed, and was not found. It comes with Node from nodejs.org; Debian and Ubuntu have it in the package npm.");
   step("Installing Node packages", npm[0], [...npm.slice(1), "ci", "--no-audit", "--no-fund"]);
   stamp(modules, wanted);
 }

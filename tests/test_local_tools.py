@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
 import subprocess
+from typing import TYPE_CHECKING
 
 import pytest
 
 from local.launch import PROJECT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NODE = shutil.which("node")
+UV = """case "$*" in
+"pip sync --help") exit 0 ;;
+"python find"*) exit 2 ;;
+"python install"*) echo "error: Connection refused" >&2; exit 1 ;;
+"venv"*) /bin/mkdir -p .venv ;;
+"pip sync"*) echo "error: Failed to fetch: absl-py
+  cause: tcp connect error" >&2; exit 2 ;;
+esac"""
+NO_VENV = """case "$*" in
+"-c"*) exit 0 ;;
+*) echo "$0: No module named pip" >&2; exit 1 ;;
+esac"""
 
 
 def pins(name: str) -> dict[str, str]:
@@ -29,8 +48,41 @@ def test_the_locks_name_no_host() -> None:
         assert not re.search(r"https?://|--(extra-)?index-url|--find-links", (PROJECT / name).read_text())
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")
+@pytest.mark.skipif(NODE is None, reason="needs Node")
 def test_an_unknown_verb_is_told_the_known_ones() -> None:
     command = ["node", "scripts/dev.mjs", "nonsense"]
     run = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
     assert (run.returncode, run.stderr) == (1, "Usage: node scripts/dev.mjs start|test|setup|lock [arguments]\n")
+
+
+@pytest.mark.skipif(NODE is None, reason="needs Node")
+@pytest.mark.parametrize(
+    ("tools", "sentence"),
+    [
+        ({}, "Python 3 is needed to begin with, and no python3 was found."),
+        ({"python3": NO_VENV}, "this needs the package python3-venv or python3-pip."),
+        ({"uv": UV}, "Python 3.13 is needed (it is what Lambda runs); none was found, and uv could not fetch one."),
+        ({"uv": UV, "python3.13": "echo 3.13"}, "failed: the package index did not answer. Is there a network?"),
+        ({".venv": ""}, "npm is needed, and was not found."),
+    ],
+    ids=["no Python", "no pip", "no Python 3.13 and no network", "no network", "no npm"],
+)
+def test_npms_entry_says_what_is_missing(tmp_path: Path, tools: dict[str, str], sentence: str) -> None:
+    for name in ("scripts", "bin", ".venv/bin"):
+        (tmp_path / name).mkdir(parents=True)
+    for name in ("scripts/dev.mjs", "requirements-dev.txt", "package-lock.json"):
+        shutil.copy(PROJECT / name, tmp_path / name)
+    for name, script in tools.items():
+        if name == ".venv":
+            wanted = (tmp_path / "requirements-dev.txt").read_bytes() + b"\0003.13"
+            (tmp_path / ".venv" / ".stamp").write_text(hashlib.sha256(wanted).hexdigest())
+            (tmp_path / ".venv" / "bin" / "python").touch()
+        else:
+            (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+            (tmp_path / "bin" / name).chmod(0o755)
+    environment = {"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path)}
+    command = [str(NODE), "scripts/dev.mjs", "setup"]
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert sentence in run.stderr
+    assert "dev.mjs:" not in run.stderr  # no stack
