@@ -129,7 +129,8 @@ class ModelLoader:
         except ModelError as error:
             if self._current is None and self._adopt_older(self._reader.look_aside(self._looked + CHECK_TIMEOUT_S)):
                 sentence = "the newest bundle is refused, an older one serves"
-                return logs.emit("error", sentence, error=error, fields=REFUSED)
+                logs.emit("error", sentence, error=error, fields=REFUSED)
+                return
             raise
         newest = view.newest
         if self._current is None:

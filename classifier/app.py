@@ -101,6 +101,7 @@ class App:
             request = events.read(kind, event)
             log["route"] = f"{request.method[:20]} {request.path.partition('?')[0][:100]}"
             response = self._answer(request, context, began, log, cold=cold)
+            events.check_reply(kind, response)
         except Exception as error:  # noqa: BLE001 - the last resort: a caller never sees our stack
             failure = error if isinstance(error, ClassifierError) else _unexpected(error)
             log["code"] = failure.code

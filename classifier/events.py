@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from classifier.responses import Response
 
 _VARIABLE = re.compile(r"\{([^{}+]+)\+?\}")
+LAMBDA_REPLY_BYTES = 6_291_556
+"""What Lambda returns at most; it fails the invocation of a function that replies with more."""
+LOAD_BALANCER_REPLY_BYTES = 1 << 20
+_HEADERS_BYTES = 2_000
+_SURELY_SMALL = 200_000
 
 
 class Request(Record, kw_only=True):
@@ -46,7 +51,9 @@ class Request(Record, kw_only=True):
 
 
 class EventKind(Protocol):
-    """One kind of event: how to know it, read it and answer it."""
+    """One kind of event: how to know it, read it and answer it, and how large a reply it takes, as JSON."""
+
+    max_reply_bytes: int
 
     def matches(self, event: Mapping[str, Any]) -> bool: ...
     def read(self, event: Mapping[str, Any]) -> Request: ...
@@ -55,6 +62,8 @@ class EventKind(Protocol):
 
 class HttpApi:
     """HTTP API with payload format 2.0, and Function URLs."""
+
+    max_reply_bytes = LAMBDA_REPLY_BYTES
 
     def matches(self, event: Mapping[str, Any]) -> bool:
         return event.get("version") == "2.0" and "rawPath" in event
@@ -77,6 +86,8 @@ class HttpApi:
 class RestApi:
     """REST API, and HTTP API with payload format 1.0. The gateway has decoded the query already."""
 
+    max_reply_bytes = LAMBDA_REPLY_BYTES
+
     def matches(self, event: Mapping[str, Any]) -> bool:
         return "httpMethod" in event and "path" in event
 
@@ -97,6 +108,8 @@ class RestApi:
 
 class LoadBalancer:
     """Application Load Balancer: like a REST API's event, but the query comes as the client encoded it."""
+
+    max_reply_bytes = LOAD_BALANCER_REPLY_BYTES
 
     def matches(self, event: Mapping[str, Any]) -> bool:
         return "elb" in _mapping(event.get("requestContext"))
@@ -130,6 +143,8 @@ class MultiValueLoadBalancer(LoadBalancer):
 class Direct:
     """`serverless invoke -d '{"imagelink": "..."}'`: the event is the JSON that `POST /classify` takes."""
 
+    max_reply_bytes = LAMBDA_REPLY_BYTES
+
     def matches(self, event: Mapping[str, Any]) -> bool:
         return not {"requestContext", "Records"} & event.keys()
 
@@ -162,6 +177,16 @@ def read(kind: EventKind, event: object) -> Request:
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         # Its text could repeat what the caller sent.
         raise RequestError(f"malformed {type(kind).__name__} event: {type(error).__name__}") from error
+
+
+def check_reply(kind: EventKind, response: Response) -> None:
+    """RequestError if a reply is larger than `kind` takes: a caller who asks for too much is no failure of ours."""
+    if len(response.body) <= _SURELY_SMALL:
+        return
+    size = len(json.dumps(kind.render(response), ensure_ascii=False).encode()) + _HEADERS_BYTES
+    if size > kind.max_reply_bytes:
+        text = f"The reply would have {size} bytes; at most {kind.max_reply_bytes} can be sent. Ask for less at once."
+        raise RequestError(f"a reply of {size} bytes", public=text)
 
 
 def _route_path(raw: str, template: str, event: Mapping[str, Any], stage: object) -> str:

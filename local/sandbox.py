@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Condition, Thread
 from typing import TYPE_CHECKING
@@ -248,7 +249,8 @@ class Sandbox:
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process and self._process.returncode is None:
-            os.killpg(self._process.pid, number)
+            with suppress(ProcessLookupError):  # it ended just now
+                os.killpg(self._process.pid, number)
 
     def _finish(self, status: str) -> None:
         """Report the invocation that ran; the lock is held."""

@@ -6,6 +6,7 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from classifier.s3_http import Endpoint
@@ -16,6 +17,10 @@ from local.s3 import LocalS3
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# The same examples each time: a failure is a change's doing, not chance's.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("repeatable")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,86 @@
+"""The S3 that the functions see: it passes requests on to the real one, or does what the fault of the moment says."""
+
+from __future__ import annotations
+
+import threading
+from http.client import HTTPConnection
+from random import Random
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
+
+from chaos.faults import Fault, S3Call, pass_on
+from local.web import RequestHandler, Server
+from tests.origin import Peer
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_DROPPED = {"connection", "transfer-encoding", "content-length", "keep-alive"}
+
+
+class FaultyS3:
+    """A server in front of `upstream`; `fault` may be exchanged at any time and counts for requests that come then."""
+
+    def __init__(self, upstream: str, seed: str) -> None:
+        self.fault: Fault | None = None
+        self._upstream = urlsplit(upstream).netloc
+        self._chance = Random(seed)
+        self._stopping = threading.Event()
+        owner = self
+
+        class Handler(_Handler):
+            s3 = owner
+
+        self._server = Server(Handler)
+
+    @property
+    def url(self) -> str:
+        """The endpoint for S3 clients."""
+        return f"http://{self._server.address}"
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._server.stop()
+
+    def answer(self, request: _Handler) -> None:
+        """Answer one request as the fault of this moment has it; OSError ends the connection."""
+        fault = self.fault
+        call = S3Call(
+            is_list="list-type=" in request.path or "versions" in request.path.partition("?")[2],
+            headers={name.lower(): value for name, value in request.headers.items()},
+            peer=Peer(request.connection, self._stopping),
+            forward=lambda: self._forward(request.path, dict(request.headers.items())),
+            over=lambda: self.fault is not fault,
+            chance=self._chance,
+        )
+        (fault.behave if fault else pass_on)(call)
+
+    def _forward(self, target: str, headers: dict[str, str]) -> bytes:
+        connection = HTTPConnection(self._upstream, timeout=30)
+        try:
+            connection.request("GET", target, headers=headers)
+            reply = connection.getresponse()
+            body = reply.read()
+        finally:
+            connection.close()
+        kept = [f"{name}: {value}" for name, value in reply.getheaders() if name.lower() not in _DROPPED]
+        lines = [f"HTTP/1.1 {reply.status} {reply.reason}", *kept, f"Content-Length: {len(body)}", "", ""]
+        return "\r\n".join(lines).encode() + body
+
+
+class _Handler(RequestHandler):
+    """The functions only ever read: what they write, the compile function writes."""
+
+    s3: FaultyS3
+
+    def do_GET(self) -> None:
+        try:
+            self.s3.answer(self)
+        except OSError:
+            self.close_connection = True
