@@ -178,7 +178,7 @@ def test_docstrings_go_and_no_other_text() -> None:
     exec(bytecode.without_docstrings(compile(TALES, "tales", "exec")), namespace)  # noqa: S102  (our own text)
     a, h, i, b = (namespace[name] for name in ("A", "h", "i", "B"))
 
-    assert (a.__doc__, a.g.__doc__, i.__doc__, h.__doc__, b.__doc__) == (" ", " ", " ", None, None)
+    assert (a.__doc__, a.g.__doc__, i.__doc__, h.__doc__, b.__doc__) == ("", "", "", None, None)
     # A text that is used elsewhere, too, stays in both places.
     assert (namespace["__doc__"], namespace["x"]) == ("Of the module.", "Of the module.")
     assert (a.f.__doc__, a().f()) == ("Of f.", "Of f.")

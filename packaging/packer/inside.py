@@ -57,14 +57,14 @@ def _run_model(demo: Path) -> float:
     import numpy as np
 
     from classifier import compiler, images
+    from classifier.bundle import Snapshot
     from classifier.bundle_reader import Bundle
     from classifier.engines.keras_engine import open_keras
     from classifier.engines.litert_engine import open_litert
 
     names = {"architecture": "architecture.json", "weights": "model.weights.h5", "serving": "serving.json"}
     parts: Any = {role: (demo / name).read_bytes() for role, name in names.items()}
-    nowhere: Any = None
-    bundle = Bundle(nowhere, parts, "demo")
+    bundle = Bundle(Snapshot((), 0.0), parts, "demo")
     sample = sorted((demo / "samples").rglob("*.jpg"))[0]
     report, files = compiler.compile_bundle(bundle, [sample.read_bytes()])
     expected = _plain_keras(demo, sample)
