@@ -10,7 +10,7 @@ import pytest
 from classifier import keras_weights
 from classifier.errors import ModelError, ModelTooLargeError
 from classifier.keras_json import read_architecture
-from classifier.keras_json.layers import LAYERS
+from classifier.keras_json.layers import LAYERS, OURS
 from classifier.keras_json.model_files import read_model_file
 from classifier.keras_json.values import ACTIVATIONS
 from tests.keras_models import FIXTURES, FOLDERS, dense, document, keras_2, layer, sequential
@@ -111,7 +111,7 @@ def test_every_allowed_layer_and_option_is_one_of_current_keras() -> None:
 
     base = {"name", "dtype", "trainable", "activity_regularizer"}
     for kind, options in LAYERS.items():
-        if kind in ("LayerScale", "CustomScaleLayer", "TensorFlow1UpSampling2D"):  # ours
+        if kind in OURS:
             continue
         classes = getattr(keras.layers, kind).__mro__
         taken = {name for cls in classes for name in inspect.signature(cls.__init__).parameters}

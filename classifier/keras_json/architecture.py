@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from classifier.errors import ModelError, ModelTooLargeError
 from classifier.keras_json import channels, document, scores
 from classifier.keras_json.building import Builder, Built
+from classifier.keras_json.eras import writer_of
 from classifier.keras_json.graph import Model, tensors_in
 from classifier.keras_json.limits import Limits
 from classifier.keras_json.reader import Reader
@@ -28,11 +28,12 @@ class Architecture:
     `writer`: the Keras version in the JSON, "3" for Keras 3's own, which names none. `input_shapes`: without the batch,
     in the writer's order; a size that the writer left open is None. `activation`: the function that made the first
     output ("softmax", "sigmoid", "linear", ...). `units`: how many scores, None where the JSON does not state it.
-    `channels_first`: pictures go in as (channels, height, width).
+    `channels_first`: pictures go in as (channels, height, width). `backend`: what that Keras computed with.
     """
 
     graph: Model
     writer: str
+    backend: str
     input_shapes: tuple[Shape, ...]
     outputs: int
     activation: str
@@ -72,14 +73,15 @@ def read_architecture(data: bytes, limits: Limits | None = None) -> Architecture
 
 def from_document(entry: Mapping[str, Json], limits: Limits) -> Architecture:
     """The same, of JSON that was read already (a `.keras` or `.h5` file holds it inside)."""
-    writer, keras_2 = _writer(entry)
-    graph = Reader(limits, writer, keras_2=keras_2).model(entry, "model")
+    writer = writer_of(entry)
+    graph = Reader(limits, writer).model(entry, "model")
     if _calls(graph, limits.max_calls) > limits.max_calls:
         raise ModelTooLargeError(f"the model calls more than {limits.max_calls:,} layers")
     outputs = list(tensors_in(graph.outputs))
     return Architecture(
         graph=graph,
-        writer=writer,
+        writer=writer.version,
+        backend=writer.backend,
         input_shapes=tuple(_shapes(graph)),
         outputs=len(outputs),
         activation=scores.activation(graph, outputs[0]),
@@ -87,17 +89,6 @@ def from_document(entry: Mapping[str, Json], limits: Limits) -> Architecture:
         units=scores.units(graph, outputs[0]),
         limits=limits,
     )
-
-
-def _writer(entry: Mapping[str, Json]) -> tuple[str, bool]:
-    """The version, and whether it is a Keras 2: Keras 3's JSON has no keras_version."""
-    version = entry.get("keras_version")
-    if version is None:
-        return ("3", False) if "module" in entry else ("2 (unnamed)", True)
-    found = re.match(r"(\d+)\.", version) if isinstance(version, str) else None
-    if found is None or found[1] not in ("2", "3"):
-        raise ModelError(f"keras_version {str(version)[:40]!r}: models of Keras 2 and 3 can be loaded")
-    return str(version), found[1] == "2"
 
 
 def _calls(graph: Model, most: int) -> int:

@@ -13,7 +13,7 @@ from classifier.errors import ModelError, ModelTooLargeError
 from classifier.keras_json import channels, own_layers
 from classifier.keras_json.calls import mapped
 from classifier.keras_json.graph import Array, Call, Ellipsis_, Layer, Model, Slice, Tensor
-from classifier.keras_json.layers import LAYERS
+from classifier.keras_json.layers import LAYERS, OURS
 from classifier.keras_json.own_layers import keras2_hard_sigmoid
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ type Option = Any  # what a Keras constructor takes
 type Initializer = Any
 
 _FRAMES_PER_LAYER = 4
-_OWN = frozenset({"LayerScale", "CustomScaleLayer", "TensorFlow1UpSampling2D"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +155,13 @@ class Builder:
             built = self._build(layer.model)
             self._inner[id(built.model)] = built
             return built.model
-        if layer.kind in _OWN:
+        if layer.kind in OURS:
             return own_layers.make(layer, self._name(layer.name), self._zeros)
         options = {name: self._option(value) for name, value in layer.options.items()}
         if channels.needs_help(layer):
             options["data_format"] = "channels_last"
+        if layer.kind == "Pipeline":  # the one layer that takes no dtype: its layers have their own
+            del options["dtype"]
         zeros = {name: self._zeros for name in LAYERS[layer.kind] if name.endswith("_initializer")}
         return getattr(keras.layers, layer.kind)(name=self._name(layer.name), **zeros, **options)
 

@@ -6,7 +6,6 @@ does not have and no row names is an error: it might change the answer.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -83,6 +82,8 @@ DIFFERENCES: tuple[tuple[tuple[str, ...], str, Change, str], ...] = (
     (("BatchNormalization",), "virtual_batch_size", Dropped((None,)), "tf.keras: groups of the batch"),
     (("BatchNormalization",), "adjustment", Dropped((None,)), "tf.keras: a function of the batch"),
     (("BatchNormalization",), "mode", Dropped((0,)), "1.x"),
+    (("BatchNormalization",), "renorm_clipping", Dropped(), "of no use outside of training"),
+    (("BatchNormalization",), "renorm_momentum", Dropped(), "of no use outside of training"),
     (("LayerNormalization",), "rms_scaling", Dropped((False,)), "3.1-3.9 LayerNormalization; its own layer since"),
     (("LeakyReLU",), "alpha", Renamed("negative_slope"), "3.0 LeakyReLU"),
     (("LeakyReLU",), "negative_slope", Was(0.3), "2.x LeakyReLU"),
@@ -93,6 +94,7 @@ DIFFERENCES: tuple[tuple[tuple[str, ...], str, Change, str], ...] = (
     (("GRU", "GRUCell"), "reset_after", Was(False), "2.0.6-2.1 had no such option; keras 2.x's default was False too"),
     (("LSTM", "GRU", "LSTMCell", "GRUCell", "ConvLSTM2D"), "recurrent_activation", Was("hard_sigmoid"), "2.x defaults"),
     (_RNN, "time_major", Dropped((False,)), "tf.keras 1.13-2.15"),
+    (_RNN, "stateful", Dropped((False,)), "any: each answer would depend on the requests before it"),
     (("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"), "unroll", Dropped((False,)), "2.x and 3.x: written, but not taken"),
     (("ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D"), "zero_output_for_mask", Dropped((False,)), "3.x: as unroll"),
     (_RNN, "input_dim", Dropped(), "2.0 Recurrent: a static shape only"),
@@ -146,19 +148,6 @@ CLASS_NAMES: dict[str, str] = {
     "SyncBatchNormalization": "BatchNormalization",  # 2.2-2.15: differs in training only
 }
 
-_REASONS: dict[str, str] = {
-    "Lambda": "a Lambda layer runs Python code that the bundle brings",
-    "TFSMLayer": "it runs a SavedModel from a path",
-    "CuDNNLSTM": "CuDNN layers run on NVIDIA GPUs only; save the model with LSTM instead",
-    "CuDNNGRU": "CuDNN layers run on NVIDIA GPUs only; save the model with GRU instead",
-    "TorchModuleWrapper": "it runs a pickled PyTorch module",
-    "JaxLayer": "it runs a pickled JAX function",
-    "FlaxLayer": "it runs a pickled Flax module",
-    "RandomCrop": "what RandomCrop does outside of training differs between versions that the JSON does not tell apart",
-    "LocallyConnected1D": "Keras 3 has no LocallyConnected layers",
-    "LocallyConnected2D": "Keras 3 has no LocallyConnected layers",
-}
-
 
 def class_name(written: str) -> str:
     """Today's name of a class."""
@@ -166,17 +155,6 @@ def class_name(written: str) -> str:
         written = written.removeprefix("Custom>")
     written = written.removeprefix("Keras>").removeprefix("keras>")
     return CLASS_NAMES.get(written, written)
-
-
-def kind_as_written(kind: str, options: Mapping[str, object], version: str) -> str:
-    """The kind of a layer whose arithmetic depends on the writer: UpSampling2D of Keras 2.2.3-2.3.1 on TensorFlow 1."""
-    bilinear = kind == "UpSampling2D" and options.get("interpolation") == "bilinear"
-    return "TensorFlow1UpSampling2D" if bilinear and re.fullmatch(r"2\.[0-3]\.\d+", version) else kind
-
-
-def why_not(kind: str) -> str:
-    """Why a class is not loaded."""
-    return _REASONS.get(kind, f"{kind[:80]!r} is not on the list of allowed layers; custom classes are not loaded")
 
 
 def translate(
@@ -208,5 +186,5 @@ def _apply(change: Change, option: str, config: dict[str, Json], known: frozense
             config[option] = value[0] if isinstance(value, list) and len(value) == 1 else value
         case Dropped(inert) if option not in known:
             if inert is not None and not any(value is allowed or value == allowed for allowed in inert):
-                raise ModelError(f"{place}: option {option!r} = {str(value)[:80]} has no equal in Keras 3")
+                raise ModelError(f"{place}: option {option!r} = {str(value)[:80]} has no equal here")
             del config[option]

@@ -13,10 +13,10 @@ _ACT = "activation use_bias kernel* bias*"
 _SPATIAL = "kernel_size strides padding data_format dilation_rate"
 _POOL = "pool_size strides padding data_format"
 _RNN_CELL = "units activation use_bias kernel* recurrent* bias* dropout recurrent_dropout seed"
-_RNN_RUN = "return_sequences return_state go_backwards stateful unroll zero_output_for_mask"
+_RNN_RUN = "return_sequences return_state go_backwards unroll zero_output_for_mask"
 _CONV_RNN = (
     f"filters {_SPATIAL} activation recurrent_activation use_bias kernel* recurrent* bias* unit_forget_bias "
-    "dropout recurrent_dropout seed return_sequences return_state go_backwards stateful"
+    "dropout recurrent_dropout seed return_sequences return_state go_backwards"
 )
 _NORM = "center scale beta* gamma*"
 _ATTENTION = "dropout use_bias flash_attention kernel* bias* seed"
@@ -68,7 +68,7 @@ _ROWS: dict[str, str] = {
     "Softmax": "axis",
     # normalization
     "BatchNormalization": f"axis momentum epsilon {_NORM} moving_mean_initializer moving_variance_initializer "
-    "synchronized renorm renorm_clipping renorm_momentum",
+    "synchronized renorm",
     "LayerNormalization": f"axis epsilon {_NORM}",
     "GroupNormalization": f"groups axis epsilon {_NORM}",
     "UnitNormalization": "axis",
@@ -109,13 +109,18 @@ _ROWS: dict[str, str] = {
     "Resizing": "height width interpolation crop_to_aspect_ratio pad_to_aspect_ratio fill_mode fill_value antialias "
     "data_format",
     "CenterCrop": "height width data_format",
+    "RandomCrop": "height width data_format",  # see eras.py
+    "AutoContrast": "value_range data_format",
+    "ContrastLimitedAdaptiveHistogramEqualization": "value_range clip_limit tile_grid_size data_format",
+    "Pipeline": "layers",
 }
 
-# keras.applications defines the first two for itself; we build our own of the same arithmetic (see own_layers.py).
-_OURS: dict[str, str] = {
+# keras.applications defines the first two for itself, the others are of former eras (see own_layers.py and eras.py).
+OURS: dict[str, str] = {
     "LayerScale": "init_values projection_dim",
     "CustomScaleLayer": "scale",
     "TensorFlow1UpSampling2D": "size data_format interpolation",
+    "ScaledCenterCrop": "height width data_format",
 }
 
 # Layers that change pictures while training only: served as Identity, so their options don't matter.
@@ -124,7 +129,7 @@ INERT: frozenset[str] = words("""
     RandomFlip RandomRotation RandomZoom RandomTranslation RandomContrast RandomBrightness RandomHeight RandomWidth
     RandomShear RandomHue RandomSaturation RandomSharpness RandomColorJitter RandomColorDegeneration RandomGrayscale
     RandomGaussianBlur RandomErasing RandomInvert RandomPerspective RandomPosterization RandomElasticTransform
-    Solarization AugMix RandAugment CutMix MixUp StochasticDepth
+    Solarization Equalization AugMix RandAugment CutMix MixUp StochasticDepth
 """)
 
 
@@ -137,6 +142,6 @@ def _expand(row: str) -> frozenset[str]:
     return frozenset(options)
 
 
-LAYERS: dict[str, frozenset[str]] = {kind: _expand(row) for kind, row in {**_ROWS, **_OURS}.items()}
+LAYERS: dict[str, frozenset[str]] = {kind: _expand(row) for kind, row in {**_ROWS, **OURS}.items()}
 MODELS: frozenset[str] = frozenset({"Functional", "Sequential"})
 WRAPPERS: frozenset[str] = frozenset({"layer", "backward_layer", "cell"})

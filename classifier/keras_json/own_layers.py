@@ -36,7 +36,7 @@ def make(layer: Layer, name: str, zeros: Initializer) -> keras.Layer:
 
     LayerScale (x * gamma) of applications.convnext, CustomScaleLayer (a + b * scale) of inception_resnet_v2, and Keras
     2.2's bilinear UpSampling2D: it measured from pixels' corners (backend/tensorflow_backend.py, resize_images),
-    today's from their centres.
+    today's from their centres. ScaledCenterCrop is RandomCrop of tf.keras until 2.6 outside of training.
     """
     import keras
 
@@ -62,7 +62,13 @@ def make(layer: Layer, name: str, zeros: Initializer) -> keras.Layer:
             size = [x.shape[axis] * factor for axis, factor in zip((1, 2), factors, strict=True)]
             return tf.compat.v1.image.resize_bilinear(x, size, half_pixel_centers=False)
 
+    class ScaledCenterCrop(keras.layers.Layer):  # type: ignore[misc]
+        def call(self, x: Tensor) -> Tensor:
+            return _scaled_center_crop(x, int(layer.options["height"]), int(layer.options["width"]))  # type: ignore[arg-type]
+
     match layer.kind:
+        case "ScaledCenterCrop":
+            return ScaledCenterCrop(name=name, dtype=dtype)
         case "TensorFlow1UpSampling2D":
             return TensorFlow1UpSampling2D(name=name, dtype=dtype)
         case "LayerScale":
@@ -70,3 +76,17 @@ def make(layer: Layer, name: str, zeros: Initializer) -> keras.Layer:
         case "CustomScaleLayer":
             return CustomScaleLayer(name=name, dtype=dtype)
     raise ModelError(f"layer {layer.name!r}: {layer.kind} is not one of ours")
+
+
+def _scaled_center_crop(x: Tensor, height: int, width: int) -> Tensor:
+    """The picture scaled until it just covers height x width, and its middle (image_preprocessing.py of 2.6)."""
+    import keras
+
+    had_height, had_width = x.shape[1:3]
+    if had_height is None or had_width is None:
+        raise ModelError("RandomCrop of Keras 2.6 and before needs a picture of known size")
+    size = (height, int(height * had_width / had_height))
+    if had_height / had_width > height / width:
+        size = (int(width * had_height / had_width), width)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    return keras.ops.image.resize(x, size)[:, top : top + height, left : left + width]

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from classifier.errors import ModelError, ModelNotAllowedError, ModelTooLargeError
-from classifier.keras_json import calls, history, operations, values
+from classifier.keras_json import backends, calls, eras, history, operations, values
 from classifier.keras_json.graph import Call, Layer, Model, Tensor, tensors_in
 from classifier.keras_json.layers import INERT, LAYERS, MODELS, WRAPPERS
+from classifier.keras_json.refused import why_not
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from classifier.keras_json.document import Json
+    from classifier.keras_json.eras import Writer
     from classifier.keras_json.graph import Value
     from classifier.keras_json.limits import Limits
 
@@ -24,11 +26,11 @@ _IGNORED: Final = frozenset({"name", "trainable", "dtype", "activity_regularizer
 class Reader:
     """Reads one document; counts layers as it goes, so that a hostile document is refused early."""
 
-    def __init__(self, limits: Limits, version: str, *, keras_2: bool) -> None:
+    def __init__(self, limits: Limits, writer: Writer) -> None:
         self._limits = limits
-        self._version = version
-        self._written_by = f"written by Keras {version}"
-        self._keras_2 = keras_2
+        self._writer = writer
+        self._written_by = f"written by Keras {writer.version}"
+        self._keras_2 = writer.keras_2
         self._layers = 0
 
     def model(self, entry: Mapping[str, Json], name: str) -> Model:
@@ -108,15 +110,22 @@ class Reader:
         if operations.is_operation(entry, kind):
             return operations.read(entry, name, place)
         values.check_origin(entry, place)
-        options = {} if kind in INERT else self._options(kind, config, place)
+        today, options = self._today(kind, config, place)
         return Layer(
             name,
-            "Identity" if kind in INERT else history.kind_as_written(kind, options, self._version),
+            today,
             options,
             calls.read(entry.get("inbound_nodes"), kind, place),
             written_kind,
             trainable=config.get("trainable") is not False,
         )
+
+    def _today(self, kind: str, config: Mapping[str, Json], place: str) -> tuple[str, Mapping[str, Value]]:
+        if kind in INERT:
+            return "Identity", {}
+        options = self._options(kind, config, place)
+        backends.check(kind, options, self._writer.backend, place)
+        return eras.as_written(kind, options, self._writer, place)
 
     def _nested(self, entry: Mapping[str, Json], kind: str, index: int) -> Layer:
         config = entry.get("config")
@@ -133,7 +142,7 @@ class Reader:
 
     def _options(self, kind: str, config: Mapping[str, Json], place: str) -> dict[str, Value]:
         if kind not in LAYERS:
-            raise ModelNotAllowedError(f"{place}: {history.why_not(kind)}")
+            raise ModelNotAllowedError(f"{place}: {why_not(kind)}")
         known = LAYERS[kind]
         config = history.translate(kind, config, known | _IGNORED, place, keras_2=self._keras_2)
         options: dict[str, Value] = {"dtype": values.dtype(config.get("dtype"), place)}
@@ -154,9 +163,9 @@ class Reader:
             return self._input_shape(value, place)
         if option in WRAPPERS:
             return None if value is None else self._layer(value, 0)
-        if option == "cells":
+        if option in ("cells", "layers"):
             if not isinstance(value, list):
-                raise ModelError(f"{place}: expected a list of cells")
+                raise ModelError(f"{place}: expected a list of {option}")
             return [self._layer(cell, index) for index, cell in enumerate(value)]
         values.check_plain(value, place)
         return self._bounded(values.unwrap(value, place), place)

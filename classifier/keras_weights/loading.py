@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from classifier.errors import ModelError
-from classifier.keras_weights import keras3, legacy
+from classifier.keras_weights import finishing, keras3, legacy
 from classifier.keras_weights.assign import Assigner
 from classifier.keras_weights.store import Store, open_store
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # What a model may hold beyond its weights file: states of random generators, counters.
 _SLACK = 10_000
+_ROOTS = ("", "model_weights")
+"""Where Keras 2 puts weights: a file of weights only, and a whole model's."""
 
 
 def load_model(architecture: Architecture, weights: bytes | Path) -> keras.Model:
@@ -32,6 +34,9 @@ def load_model(architecture: Architecture, weights: bytes | Path) -> keras.Model
         assigner = Assigner()
         _load(built, store, assigner)
         assigner.check_all_set(built.model)
+        if _backend(store, architecture) == "theano":
+            finishing.turn_kernels(built)
+        finishing.derive_constants(built)
         return built.model
 
 
@@ -44,8 +49,16 @@ def _max_bytes(weights: bytes | Path, limits: Limits) -> int:
     return min(limits.max_parameters * 4, max(size * limits.max_inflation, _SLACK * 100))
 
 
+def _backend(store: Store, architecture: Architecture) -> str:
+    """What the weights were trained with; Keras 2 notes it in the file, too, which may be another than the JSON's."""
+    for root in _ROOTS:
+        if root in store.groups and (found := store.text(root, "backend")):
+            return found
+    return architecture.backend
+
+
 def _load(built: Built, store: Store, assigner: Assigner) -> None:
-    for root in ("", "model_weights"):
+    for root in _ROOTS:
         if root in store.groups and store.names(root, "layer_names") is not None:
             legacy.load(built, store, root, assigner)
             return
