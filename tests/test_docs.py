@@ -173,7 +173,42 @@ def test_alarms_in_the_documentation_are_the_templates() -> None:
     assert set(re.findall(r"^\| (\w+Alarm)", told, re.MULTILINE)) == alarms
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PROJECT).as_posix())
+by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(PROJECT).as_posix())
+
+
+@cache
+def sources() -> str:
+    """Everything that is run, as one text."""
+    folders = [
+        path for path in PROJECT.iterdir() if path.is_dir() and path.name not in ("build", "docs", "node_modules")
+    ]
+    inside = [path for folder in folders if folder.name[0] != "." for path in folder.rglob("*")]
+    kept = [
+        path
+        for path in [*PROJECT.iterdir(), *inside]
+        if path.suffix in (".py", ".js", ".mjs", ".yml") and path.is_file()
+    ]
+    return "\n".join(path.read_text() for path in kept)
+
+
+@by_page
+def test_variables_and_tests_in_the_documentation_are_in_the_code(page: Path) -> None:
+    text = page.read_text()
+    named = {
+        *re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)[`=]", text),
+        *re.findall(r"`(?:tests/\w+\.py::)?(test_\w+)`", text),
+    }
+    assert {name for name in named if not re.search(rf"\b{name}\b", sources())} == set()
+
+
+@by_page
+def test_files_in_the_documentation_exist(page: Path) -> None:
+    folders = "classifier|local|packaging|scripts|tests|benchmarks|training|examples|docs"
+    named = set(re.findall(rf"`((?:{folders})/[\w./-]+)`", page.read_text()))
+    assert {name for name in named if not (PROJECT / name).exists()} == set()
+
+
+@by_page
 def test_links_lead_somewhere(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     targets = [html.unescape(target) for target in re.findall(r"\]\(([^)\s]+)\)", text)]

@@ -66,7 +66,7 @@ def ask(url: str, there: dict[str, Any], folder: Path) -> subprocess.CompletedPr
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG)),
         *("run", f"{url}/openapi.json", "--url", url, "--phases", "examples,coverage,fuzzing"),
-        *("--checks", ",".join(CHECKS), "--continue-on-failure", "--max-examples", "15", "--generation-deterministic"),
+        *("--checks", ",".join(CHECKS), "--continue-on-failure", "--max-examples", "10", "--generation-deterministic"),
         *("--no-shrink", "--suppress-health-check", "all", "--warnings", "off", "--no-color"),
         *("--report-har-path", HAR),
     ]
