@@ -76,8 +76,8 @@ def parse_serving(serving: bytes | None, labels: bytes | None, shape: ModelShape
     """Read `serving.json` and `labels.txt`; ModelError names what is wrong, and both counts if labels don't fit."""
     document = _document(serving)
     output = _output(document.get("output"), shape.activation)
-    names = _labels(document.get("labels"), labels)
     expected = 2 if output != "softmax" and shape.units == 1 else shape.units
+    names = _labels(document.get("labels"), labels, expected)
     if len(names) != expected:
         raise ModelError(f"{len(names)} labels for {expected} scores ({shape.units} output units, {output})")
     top_k = document.get("top_k", DEFAULT_TOP_K)
@@ -113,7 +113,10 @@ def _output(value: object, activation: str | None) -> Output:
     return OUTPUTS[value]
 
 
-def _labels(value: object, labels: bytes | None) -> tuple[str, ...]:
+def _labels(value: object, labels: bytes | None, expected: int) -> tuple[str, ...]:
+    """The labels of serving.json, else those of labels.txt, else the numbers of the `expected` scores from 0."""
+    if not value and labels is None:
+        return tuple(map(str, range(expected)))
     if value:
         if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
             raise ModelError("serving.json: labels must be a list of strings")

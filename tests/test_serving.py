@@ -86,6 +86,14 @@ def test_label_files_of_every_editor_give_the_same_labels(labels: bytes) -> None
     assert parse_serving(None, labels, SHAPE).labels == ("cat", "dog", "eel")
 
 
+@pytest.mark.parametrize(
+    ("model", "labels"),
+    [(SHAPE, ("0", "1", "2")), (shape(1, "sigmoid"), ("0", "1")), (shape(2, "sigmoid"), ("0", "1"))],
+)
+def test_without_labels_scores_are_numbered(model: ModelShape, labels: tuple[str, ...]) -> None:
+    assert parse_serving(None, None, model).labels == labels
+
+
 def test_labels_in_serving_json_win_over_the_file() -> None:
     serving = parse_serving(json.dumps({"labels": NAMES}).encode(), b"x\ny\nz", SHAPE)
     assert serving.labels == tuple(NAMES)
