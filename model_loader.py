@@ -25,7 +25,6 @@ from classifier.storage import ObjectChangedError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from classifier.bundle import Identity
     from classifier.bundle_reader import BundleReader, View
     from classifier.opening import LoadedModel, Opener
 
@@ -50,7 +49,7 @@ class ModelLoader:
         self._current: LoadedModel | None = None
         self._job: _Job | None = None
         self._next_check = 0.0
-        self._refused: Identity | None = None
+        self._refused: frozenset[object] = frozenset()
         self._wanted = threading.Event()
         self._looked = 0.0
 
@@ -139,14 +138,14 @@ class ModelLoader:
             self._next_check = min(self._next_check, time.monotonic() + newest.wait_s + MARGIN_S)
         elif newest is None:
             logs.emit("warning", "the bundle in S3 is incomplete, the old model goes on serving")
-        elif newest.identity != self._refused:
+        elif newest.stated != self._refused:
             self._adopt_or_refuse(newest, view)
 
     def _adopt_or_refuse(self, snapshot: Snapshot, view: View) -> None:
         try:
             self._adopt(snapshot, view)
         except ModelError as error:
-            self._refused = snapshot.identity
+            self._refused = snapshot.stated
             logs.emit("error", "the new bundle is refused, the old model goes on serving", error=error, fields=REFUSED)
 
     def _adopt_first(self, view: View) -> None:
@@ -156,7 +155,7 @@ class ModelLoader:
             try:
                 return self._adopt(view.newest, view)
             except ModelError as error:
-                self._refused, failure = view.newest.identity, error
+                self._refused, failure = view.newest.stated, error
                 sentence = "the newest bundle is refused, looking for an older one"
                 logs.emit("error", sentence, error=error, fields=REFUSED)
         if self._adopt_older(view):
@@ -169,7 +168,7 @@ class ModelLoader:
     def _adopt_older(self, view: View) -> bool:
         """Whether the version history held a bundle that can be served."""
         for snapshot in self._reader.older(time.monotonic() + CHECK_TIMEOUT_S):
-            if snapshot.identity != self._refused:
+            if snapshot.stated != self._refused:
                 try:
                     self._adopt(snapshot, view)
                 except ModelError as error:

@@ -57,6 +57,11 @@ class Snapshot(Record):
         return frozenset((part.role, part.etag) for part in self.parts)
 
     @property
+    def stated(self) -> frozenset[tuple[Role, str, str | None]]:
+        """The same with the SHA-256 stated for each: an untrue statement is refused, and its objects may be sound."""
+        return frozenset((part.role, part.etag, part.sha256) for part in self.parts)
+
+    @property
     def size(self) -> int:
         """Bytes in all."""
         return sum(part.size for part in self.parts)

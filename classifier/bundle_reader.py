@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from classifier.bundle import (
     PUBLISHED,
     ROLES,
-    Identity,
     Part,
     Publication,
     Role,
@@ -89,15 +88,15 @@ class BundleReader:
             listing = self._s3.list_versions(self._bucket, self._prefix, deadline)
         except ObjectMissingError:
             return
-        found: list[Identity] = []
+        found: list[frozenset[object]] = []
         for moment in quiet_moments(listing.objects, self._settle_s, listing.server_time):
             state = state_at(listing.objects, moment)
             try:
                 snapshot = choose(state, self._published(state, deadline), listing.server_time, 0)
             except ModelError:
                 continue
-            if isinstance(snapshot, Snapshot) and snapshot.identity not in found:
-                found.append(snapshot.identity)
+            if isinstance(snapshot, Snapshot) and snapshot.stated not in found:
+                found.append(snapshot.stated)
                 yield snapshot
             if len(found) >= MAX_OLDER:
                 return

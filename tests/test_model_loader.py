@@ -73,7 +73,7 @@ def put(bucket: Bucket, version: str) -> None:
     bucket.put(PREFIX + "labels.txt", b"cat\ndog\n")
 
 
-def publish(bucket: Bucket, version: str) -> None:
+def publish(bucket: Bucket, version: str, *, untrue: bool = False) -> None:
     """As `publish` does it: the objects first, then `published.json`, which pins their versions."""
     objects = {}
     for name, text in (("architecture.json", "architecture"), ("model.weights.h5", "weights"), ("labels.txt", "")):
@@ -84,7 +84,7 @@ def publish(bucket: Bucket, version: str) -> None:
             "version_id": answer["VersionId"],
             "etag": answer["ETag"],
             "size": len(data),
-            "sha256": hashlib.sha256(data).hexdigest(),
+            "sha256": "0" * 64 if untrue else hashlib.sha256(data).hexdigest(),
         }
     bucket.put(PREFIX + "published.json", json.dumps({"version": version, "objects": objects}).encode())
 
@@ -125,6 +125,20 @@ def test_a_cold_function_goes_back_behind_a_publication_that_cannot_be_read(buck
     assert weights(models.acquire(soon())) == "one"
     publish(bucket, "two")
     assert weights(models.acquire(soon())) == "two"
+
+
+def test_a_publication_that_is_untrue_of_sound_objects_does_not_stand_in_the_way_of_a_true_one(bucket: Bucket) -> None:
+    publish(bucket, "one")
+    settle()
+    publish(bucket, "one", untrue=True)
+    assert weights(loader(bucket, CountingEngine()).acquire(soon())) == "one"
+    publish(bucket, "two")
+    warm = loader(bucket, CountingEngine())
+    assert weights(warm.acquire(soon())) == "two"
+    publish(bucket, "one", untrue=True)
+    assert weights(warm.acquire(soon())) == "two"
+    publish(bucket, "one")
+    assert weights(warm.acquire(soon())) == "one"
 
 
 def test_a_publication_that_cannot_be_read_with_nothing_before_it_is_a_broken_bundle(bucket: Bucket) -> None:
