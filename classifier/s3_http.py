@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 import time
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from typing import TYPE_CHECKING, Any, cast
@@ -88,7 +89,9 @@ class Pool:
 
 def _exchange(connection: HTTPConnection, call: Call) -> Reply:
     connection.timeout = call.patience_s()
-    if connection.sock is not None:
+    if connection.sock is None:
+        _connect(connection, connection.timeout)
+    else:
         connection.sock.settimeout(connection.timeout)
     # http.client's own reads take as long as the server likes, one byte before each time-out.
     timed = lambda sock, *rest, **named: _TimedResponse(sock, call, *rest, **named)  # noqa: E731
@@ -97,6 +100,25 @@ def _exchange(connection: HTTPConnection, call: Call) -> Reply:
     with connection.getresponse() as response:
         body = _read(response, call.max_bytes if response.status < 300 else max(call.max_bytes, ERROR_BYTES))
         return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
+
+
+def _connect(connection: HTTPConnection, seconds: float) -> None:
+    """Connect in a thread that is left behind when it hangs: looking up the name takes no time limit."""
+    failures: list[Exception] = []
+
+    def run() -> None:
+        try:
+            connection.connect()
+        except Exception as error:  # noqa: BLE001 - raised below, in the thread that asked
+            failures.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TimeoutError("connecting takes too long")
+    if failures:
+        raise failures[0]
 
 
 class _TimedResponse(HTTPResponse):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -9,7 +11,9 @@ import pytest
 
 from classifier import s3_http, storage
 from classifier.errors import StorageUnavailableError
-from classifier.storage import ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
+from classifier.s3_http import Endpoint
+from classifier.sigv4 import Credentials
+from classifier.storage import S3, ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
 from tests.origin import raw, reply, then_hang, then_reset, trickle
 from tests.scripted_s3 import ScriptedS3, closing, closing_after, error, soon
 
@@ -274,3 +278,14 @@ def test_no_server_at_all_is_unavailable() -> None:
         client = s3.client
     with pytest.raises(StorageUnavailableError, match="ConnectionRefusedError"):
         client.get("b", "k", soon(), max_bytes=MIB)
+
+
+def test_a_resolver_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait(20) and [])
+    client = S3(Endpoint("eu-central-1", "http://hangs.test"), lambda: Credentials("AKID", "secret"))
+    deadline = soon(0.3)
+    with pytest.raises(StorageUnavailableError, match="too long"):
+        client.get("b", "k", deadline, max_bytes=MIB)
+    assert time.monotonic() < deadline + 2
+    over.set()

@@ -12,6 +12,8 @@ from classifier.image_headers.picture import ImageLimits, Picture, Tally
 _SOI, _EOI, _SOS, _COM, _APP0, _APP1, _APP14 = 0xD8, 0xD9, 0xDA, 0xFE, 0xE0, 0xE1, 0xEE
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _DECODED_FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
+_ARITHMETIC = {0xC9, 0xCA}
+"""A few bytes of arithmetic coding can keep the decoder busy for every coefficient of every scan."""
 _BARE = {0x01, _SOI}
 """Markers without a length; the restart markers among them are never met, `_next_marker` skips them."""
 _next_marker = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]").search
@@ -26,7 +28,8 @@ def read(data: bytes, limits: ImageLimits) -> Picture:
     # Fill bytes between segments go too: Pillow reads them one by one.
     kept = b"".join([b"\xff\xd8", *(data[start:end] for start, end in walk.kept), b"\xff\xd9"])
     coefficients = walk.coefficient_bytes if walk.scans > 1 else 0
-    return Picture("JPEG", walk.width, walk.height, kept, walk.orientation or 1, walk.scans, coefficients)
+    slow = walk.arithmetic
+    return Picture("JPEG", walk.width, walk.height, kept, walk.orientation or 1, walk.scans, coefficients, slow)
 
 
 class _Walk:
@@ -36,6 +39,7 @@ class _Walk:
         self.data, self.limits, self.tally = data, limits, Tally(limits)
         self.width = self.height = self.scans = self.coefficient_bytes = 0
         self.orientation = 0
+        self.arithmetic = False
         self.kept: list[tuple[int, int]] = []
 
     def run(self) -> None:
@@ -88,6 +92,7 @@ class _Walk:
             raise ImageError("a JPEG with two frame headers")
         self.limits.check_size("JPEG", width, height)
         self.width, self.height = width, height
+        self.arithmetic = marker in _ARITHMETIC
         factors = [self.data[place] for place in range(body + 7, body + 6 + 3 * components, 3)]
         self.coefficient_bytes = 2 * width * height * _planes(factors)
 
