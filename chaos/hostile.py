@@ -14,6 +14,7 @@ from classifier.errors import ClassifierError, FetchTimeoutError, UrlHostError
 from classifier.link import parse_link
 from tests import pictures, servers
 from tests.links import LINKS
+from tests.origin import redirect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,7 +36,11 @@ _ELSEWHERE = ("redirect to //127.0.0.2/", "redirect to http://metadata.invalid/"
 def behaviours() -> dict[str, Behaviour]:
     """An origin's paths, a misbehaving server each."""
     bad = {f"/bad/{number}": behaviour for number, (_, behaviour, _) in enumerate(_bad_servers())}
-    return bad | {f"/stalls/{number}": behaviour for number, behaviour in enumerate(servers.STALLS.values())}
+    return (
+        bad
+        | {"/": redirect("/")}
+        | {f"/stalls/{number}": behaviour for number, behaviour in enumerate(servers.STALLS.values())}
+    )
 
 
 def _bad_servers() -> list[tuple[str, Behaviour, type[ClassifierError]]]:
@@ -90,7 +95,7 @@ def _refused(
 def _links() -> Iterator[Case]:
     """Links that are refused as they stand, whatever a name server says; the rest of the table is for unit tests."""
     for link, verdict in LINKS:
-        if not isinstance(verdict, type) or not link.isprintable() or len(link) > _LONGEST_LINK:
+        if not isinstance(verdict, type) or not link.isprintable() or not 0 < len(link) <= _LONGEST_LINK:
             continue
         try:
             address = parse_link(link).address

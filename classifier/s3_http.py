@@ -158,6 +158,9 @@ def _read(response: HTTPResponse, max_bytes: int) -> bytes:
         if not chunk:
             if announced is not None and size != announced:
                 raise IncompleteRead(b"", announced - size)
+            if announced is None and not response.chunked:
+                # http.client takes a connection that breaks in the head for the head's end, and what follows for all.
+                raise IncompleteRead(b"")
             return b"".join(chunks)
         chunks.append(chunk)
         size += len(chunk)
