@@ -162,3 +162,26 @@ def test_channels_first_is_told() -> None:
     bundle = sequential(layer("MaxPooling2D", "p", data_format="channels_first"), shape=(3, 8, 8))
 
     assert read_architecture(bundle).channels_first
+
+
+@pytest.mark.parametrize(
+    ("backend", "kind", "options", "error"),
+    [
+        ("theano", "Conv2D", {"padding": "same"}, ""),
+        ("theano", "Conv2D", {"padding": "same", "strides": [2, 2]}, "padded otherwise"),
+        ("cntk", "Conv2D", {"padding": "same", "kernel_size": [4, 3]}, "padded otherwise"),
+        ("theano", "Conv2D", {"padding": "valid", "strides": [2, 2]}, ""),
+        ("tensorflow", "Conv2D", {"padding": "same", "strides": [2, 2]}, ""),
+        ("plaidml", "Conv2D", {"padding": "valid"}, "backend 'plaidml' is not known"),
+    ],
+)
+def test_what_another_backend_computed_otherwise_is_refused(
+    backend: str, kind: str, options: dict[str, Any], error: str
+) -> None:
+    bundle = json.loads(keras_2({"class_name": kind, "config": CONV | options}))
+    data = json.dumps(bundle | {"backend": backend}).encode()
+    if not error:
+        assert read_architecture(data).backend == backend
+        return
+    with pytest.raises(ModelError, match=error):
+        read_architecture(data)

@@ -20,20 +20,23 @@ SAME: Final = frozenset({"tensorflow", "jax", "torch", "numpy", "openvino"})
 OTHERS: Final = frozenset({"theano", "cntk"})
 TURNED: Final = frozenset({"Conv1D", "Conv2D", "Conv3D", "Conv2DTranspose", "Conv3DTranspose"})
 """Layers whose kernels Keras turned round when it loaded what Theano had trained."""
-_UNKNOWN: Final = frozenset({"SeparableConv1D", "SeparableConv2D", "DepthwiseConv2D", "ConvLSTM2D"})
+_CONVOLUTIONS: Final = ("Conv", "DepthwiseConv", "SeparableConv")
 
 
 def check(kind: str, options: Mapping[str, Value], backend: str, place: str) -> None:
-    """Raise if a layer of this backend can't be computed as it was: ModelNotAllowedError for an unknown backend."""
+    """Raise ModelError if a layer of this backend can't be computed as it was, ModelNotAllowedError for an unknown one.
+
+    Compared with files that Keras 2.2.4 wrote on Theano 1.0.5; depthwise kernels it did not turn.
+    """
     if backend in SAME:
         return
     if backend not in OTHERS:
         raise ModelNotAllowedError(f"{place}: backend {backend[:40]!r} is not known, its arithmetic might differ")
-    if kind in _UNKNOWN:
-        raise ModelError(f"{place}: what {kind} computed with {backend} is not known")
+    if kind.startswith("ConvLSTM"):
+        raise ModelError(f"{place}: {backend} computed {kind} otherwise than TensorFlow")
     if options.get("interpolation") == "bilinear":
         raise ModelError(f"{place}: {backend} interpolated otherwise than TensorFlow")
-    if options.get("padding") == "same" and (not kind.startswith("Conv") or not _is_symmetric(options)):
+    if options.get("padding") == "same" and (not kind.startswith(_CONVOLUTIONS) or not _is_symmetric(options)):
         raise ModelError(
             f"{place}: {backend} padded otherwise than TensorFlow for padding 'same', so every output would differ; "
             "only convolutions with odd kernels and strides of 1 are the same"

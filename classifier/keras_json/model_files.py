@@ -47,10 +47,10 @@ def _from_hdf5(data: bytes, limits: Limits) -> ModelFile:
     from classifier.keras_weights.store import open_store
 
     with open_store(data, limits.max_parameters * 4) as store:
-        config, writer = store.text("", "model_config"), store.text("", "keras_version")
+        config, writer, backend = (store.text("", name) for name in ("model_config", "keras_version", "backend"))
     if config is None:
         raise ModelError("the HDF5 file holds weights only: give the architecture JSON too")
-    return ModelFile(_with_version(config.encode(), writer, limits), data, writer)
+    return ModelFile(_with_writer(config.encode(), writer, limits, backend), data, writer)
 
 
 def _from_archive(data: bytes, limits: Limits) -> ModelFile:
@@ -63,7 +63,7 @@ def _from_archive(data: bytes, limits: Limits) -> ModelFile:
         raise ModelError(f"the .keras archive is broken: {error}") from error
     writer = metadata.get("keras_version")
     writer = writer if isinstance(writer, str) else None
-    return ModelFile(_with_version(config, writer, limits), weights, writer)
+    return ModelFile(_with_writer(config, writer, limits), weights, writer)
 
 
 def _member(archive: zipfile.ZipFile, name: str, max_bytes: int) -> bytes:
@@ -78,9 +78,11 @@ def _member(archive: zipfile.ZipFile, name: str, max_bytes: int) -> bytes:
     return found
 
 
-def _with_version(config: bytes, writer: str | None, limits: Limits) -> bytes:
-    """The architecture with the writer's version in it, which these files keep elsewhere."""
+def _with_writer(config: bytes, writer: str | None, limits: Limits, backend: str | None = None) -> bytes:
+    """The architecture with the writer's version and backend in it, which these files keep elsewhere."""
     entry: dict[str, Json] = dict(document.parse(config, limits))
     if writer is not None:
         entry.setdefault("keras_version", writer)
+    if backend is not None:
+        entry.setdefault("backend", backend)
     return json.dumps(entry).encode()
