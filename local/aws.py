@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
@@ -28,6 +29,10 @@ _INVALID = (
     f'<ErrorResponse xmlns="{_NAMESPACE}"><Error><Type>Sender</Type><Code>ValidationError</Code>'
     "<Message>{}</Message></Error></ErrorResponse>"
 )
+
+
+_linting = Lock()
+"""cfn-lint keeps what it reads of a template in its modules: two at once find errors that are not there."""
 
 
 class LocalAws(LocalS3):
@@ -62,11 +67,12 @@ def errors_in(template: str) -> list[str]:
     from cfnlint.core import get_rules  # type: ignore[import-untyped]
 
     text = json.dumps(json.loads(template), indent=1)  # in lines, so that a finding can be placed
-    return [
-        f"{match.rule.id} {match.message} at {'/'.join(map(str, getattr(match, 'path', None) or []))}"
-        for match in lint(text, get_rules([], [], []), [REGION])
-        if match.rule.id.startswith("E")
-    ]
+    with _linting:
+        return [
+            f"{match.rule.id} {match.message} at {'/'.join(map(str, getattr(match, 'path', None) or []))}"
+            for match in lint(text, get_rules([], [], []), [REGION])
+            if match.rule.id.startswith("E")
+        ]
 
 
 def _form(environ: WSGIEnvironment) -> dict[str, str]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from threading import Thread
+from functools import cache
+from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from local.function import REGION
@@ -35,6 +36,16 @@ class S3Request:
     query: str
     time: float
     caller: str = ""
+
+
+_making = Lock()
+
+
+@cache
+def _session() -> Any:  # noqa: ANN401
+    import boto3
+
+    return boto3.session.Session(region_name=REGION, **{name.lower(): value for name, value in credentials().items()})
 
 
 class LocalS3:
@@ -78,13 +89,11 @@ class LocalS3:
 
     def client(self, service: str = "s3") -> Any:  # noqa: ANN401
         """Return a boto3 client for it."""
-        import boto3
         from botocore.config import Config
 
-        keys = {name.lower(): value for name, value in credentials().items()}
-        return boto3.session.Session(region_name=REGION, **keys).client(
-            service, endpoint_url=self.endpoint, config=Config(retries={"total_max_attempts": 2})
-        )
+        with _making:  # a session reads its models of services once, and makes one client at a time
+            config = Config(retries={"total_max_attempts": 2})
+            return _session().client(service, endpoint_url=self.endpoint, config=config)
 
     def create_bucket(self, name: str) -> str:
         """Create a versioned bucket, if there is none of that name yet, and return its name."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +15,7 @@ from typing import Any
 import pytest
 
 from classifier.metrics import METRICS
+from local.deployment import light_copy
 from local.launch import PROJECT
 
 pytestmark = [
@@ -50,20 +49,14 @@ def rendered(variant: str) -> dict[str, Any]:
     """The CloudFormation template, with the code's zip left as it is: without our plugins nothing is installed."""
     stage, parameters = VARIANTS[variant]
     with TemporaryDirectory() as name:
-        folder = Path(name)
-        for file in ("package.json", "handler.py", "model_loader.py"):
-            shutil.copy(PROJECT / file, folder)
-        (folder / "classifier").symlink_to(PROJECT / "classifier")
-        (folder / "node_modules").symlink_to(PROJECT / "node_modules")
-        text = (PROJECT / "serverless.yml").read_text()
-        (folder / "serverless.yml").write_text(re.sub(r"plugins:\n(?:  - .*\n)+", "", text))
+        folder = light_copy(Path(name))
         command: list[str | Path] = [folder / "node_modules" / ".bin" / "serverless", "package", "--stage", stage]
         given = [part for name, value in parameters.items() for part in ("--param", f"{name}={value}")]
         keys = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
         done = subprocess.run(
             [*command, *given], cwd=folder, env={**os.environ, **keys}, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stdout + done.stderr
         template = (folder / ".serverless" / "cloudformation-template-update-stack.json").read_text()
     document: dict[str, Any] = json.loads(template)
     return document
