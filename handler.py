@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from classifier.app import App, Context
+    from classifier.bulk.job import BulkJob
     from classifier.bundle_reader import Bundle
     from classifier.compile_job import CompileJob
     from classifier.compiled import Report
@@ -46,6 +47,14 @@ def compile_model(event: dict[str, Any], context: Context) -> dict[str, Any]:
     result = job.run(time.monotonic() + context.get_remaining_time_in_millis() / 1000)
     logs.emit("info", "compile", fields=metrics.of_compile(result) | {"request_id": context.aws_request_id})
     return result
+
+
+def classify_bulk(event: dict[str, Any], context: Context) -> dict[str, Any]:
+    """Classify the pictures that a queue's messages or a list's batch name, and write their rows to S3.
+
+    Raises what may pass, so that the queue or the state machine tries again.
+    """
+    return _bulk_job().run(event, time.monotonic() + context.get_remaining_time_in_millis() / 1000)
 
 
 def build(environ: Mapping[str, str], link_rule: AddressRule | None = None) -> App:
@@ -143,6 +152,19 @@ def _compile_job() -> CompileJob:
     logs.configure(settings.log_level, settings.metric_namespace)
     store = ModelStore.from_settings(settings, os.environ)
     return CompileJob(store, settings.compile_quantize)
+
+
+@cache
+def _bulk_job() -> BulkJob:
+    from classifier import logs
+    from classifier.bulk.job import BulkJob
+    from classifier.model_store import ModelStore
+    from classifier.settings import Settings
+
+    settings = Settings.from_env(os.environ)
+    logs.configure(settings.log_level, settings.metric_namespace)
+    store = ModelStore.from_settings(settings, os.environ)
+    return BulkJob.from_settings(_loader(store, settings), store.s3, settings, os.environ)
 
 
 if os.environ.get("_HANDLER") == "handler.classify":

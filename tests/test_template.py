@@ -41,6 +41,7 @@ VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
     "iam": ("dev", {"door": "http-iam"}),
     "rest": ("dev", {"door": "rest-key", "provisioned": "1"}),
     "given": ("dev", {"modelBucket": "their-models", "imageBucket": "their-pictures"}),
+    "bulk": ("dev", {"bulkQueue": "true", "bulkMap": "true", "bulkConcurrency": "7", "imageBucket": "their-pictures"}),
 }
 
 
@@ -92,7 +93,7 @@ def test_roles_allow_exactly_what_each_function_does(variant: str) -> None:
         for role, properties in resources(variant, "AWS::IAM::Role").items()
         for policy in properties["Policies"]
     }
-    assert set(of) == {"ClassifyRole", "CompileRole"}
+    assert set(of) == {"ClassifyRole", "CompileRole", "BulkRole", "BulkMachineRole"}
     read, put = '["s3:GetObject", "s3:GetObjectVersion"]', '"s3:PutObject"'
     listing, list_newest = '["s3:ListBucket", "s3:ListBucketVersions"]', '"s3:ListBucket"'
     log, picture, trace = '["logs:CreateLogStream", "logs:PutLogEvents"]', '"s3:GetObject"', "null"
@@ -112,7 +113,8 @@ def test_roles_allow_exactly_what_each_function_does(variant: str) -> None:
 def test_there_is_no_custom_resource_and_no_function_but_ours(variant: str) -> None:
     kinds = {one["Type"] for one in rendered(variant)["Resources"].values()}
     assert [kind for kind in kinds if kind.startswith(("Custom::", "AWS::CloudFormation::"))] == []
-    assert set(resources(variant, "AWS::Lambda::Function")) == {"ClassifyLambdaFunction", "CompileLambdaFunction"}
+    ours = {"ClassifyLambdaFunction", "CompileLambdaFunction", "BulkLambdaFunction"}
+    assert set(resources(variant, "AWS::Lambda::Function")) == ours
 
 
 @pytest.mark.parametrize("variant", ["dev", "prod"])
@@ -163,7 +165,9 @@ def test_parameters_become_what_they_say() -> None:
     alarms = resources("everything", "AWS::CloudWatch::Alarm")
     assert {json.dumps(one["AlarmActions"]) for one in alarms.values()} == {json.dumps(topic)}
     off = {
-        name for name, one in rendered("dev")["Resources"].items() if one.get("Condition") in ("Alarmed", "HasDomain")
+        name
+        for name, one in rendered("dev")["Resources"].items()
+        if one.get("Condition") in ("Alarmed", "BulkAlarmed", "HasDomain")
     }
     assert {*alarms, "Domain", "DomainMapping"} == off
     logs = resources("everything", "AWS::Logs::LogGroup").values()
@@ -209,3 +213,68 @@ def _spelt_out(metrics: list[list[Any]]) -> Iterator[tuple[str, ...]]:
             words = [*above[: len(above) - len(words) + 1], *words[1:]]
         above = tuple(above[at] if word == "." else word for at, word in enumerate(words))
         yield above
+
+
+@pytest.mark.parametrize(("variant", "made"), [("dev", False), ("bulk", True)])
+def test_bulk_is_off_until_it_is_asked_for(variant: str, made: bool) -> None:
+    conditions = rendered(variant)["Conditions"]
+    for name in ("BulkQueued", "BulkMapped"):
+        first, second = conditions[name]["Fn::Equals"]
+        assert (first == second) is made
+    parts = {name: one.get("Condition") for name, one in rendered(variant)["Resources"].items() if "Bulk" in name}
+    both = {"BulkRole", "BulkLogGroup", "BulkLambdaFunction"}
+    assert {name for name, condition in parts.items() if condition == "Bulk"} == both
+    assert {name for name, condition in parts.items() if condition == "BulkMapped"} == {
+        "BulkMachine",
+        "BulkMachineRole",
+    }
+    queue = {"BulkQueue", "BulkDeadQueue", "BulkQueuePolicy", "BulkRule", "BulkQueueAccess", "BulkSource"}
+    assert {name for name, condition in parts.items() if condition == "BulkQueued"} == queue
+    assert set(parts) == both | queue | {"BulkMachine", "BulkMachineRole", "BulkAlarm"}
+
+
+def test_bulk_may_read_models_and_pictures_and_write_results_only() -> None:
+    (policy,) = resources("bulk", "AWS::IAM::Role")["BulkRole"]["Policies"]
+    allowed = {
+        (action, json.dumps(one["Resource"]))
+        for one in policy["PolicyDocument"]["Statement"]
+        for action in (one.get("Action") or ())
+        if isinstance(one.get("Action"), list)
+    }
+    arn = "arn:${AWS::Partition}:s3:::${bucket}"
+    models, pictures = {"bucket": {"Ref": "ModelBucket"}}, {"bucket": "their-pictures"}
+    read = [{"Fn::Sub": [f"{arn}/models/dev/*", models]}, {"Fn::Sub": [f"{arn}/images/*", pictures]}]
+    listed = {"Fn::Sub": [arn, models]}
+    log = {"Fn::GetAtt": ["BulkLogGroup", "Arn"]}
+    assert allowed == {
+        *((f"s3:{action}", json.dumps(place)) for action in ("GetObject", "GetObjectVersion") for place in read),
+        *((f"s3:{action}", json.dumps(listed)) for action in ("ListBucket", "ListBucketVersions")),
+        *((f"logs:{action}", json.dumps(log)) for action in ("CreateLogStream", "PutLogEvents")),
+    }
+    (write,) = (one for one in policy["PolicyDocument"]["Statement"] if one.get("Action") == "s3:PutObject")
+    assert write["Resource"] == {"Fn::Sub": [f"{arn}/results/*", pictures]}
+    (receive,) = resources("bulk", "AWS::IAM::Policy")["BulkQueueAccess"]["PolicyDocument"]["Statement"]
+    assert receive["Resource"] == {"Fn::GetAtt": ["BulkQueue", "Arn"]}
+    assert receive["Action"] == ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"]
+
+
+def test_the_queue_waits_as_long_as_the_function_may_take_and_reports_failures_one_by_one() -> None:
+    queue = resources("bulk", "AWS::SQS::Queue")["BulkQueue"]
+    function = resources("bulk", "AWS::Lambda::Function")["BulkLambdaFunction"]
+    source = resources("bulk", "AWS::Lambda::EventSourceMapping")["BulkSource"]
+    assert queue["VisibilityTimeout"] == 6 * function["Timeout"]
+    assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": ["BulkDeadQueue", "Arn"]}
+    assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert str(source["ScalingConfig"]["MaximumConcurrency"]) == "7"
+    pattern = resources("bulk", "AWS::Events::Rule")["BulkRule"]["EventPattern"]
+    prefix, results = function["Environment"]["Variables"]["IMAGE_PREFIX"], function["Environment"]["Variables"]
+    assert pattern["detail"]["object"]["key"] == [{"prefix": prefix}]
+    assert not results["RESULTS_PREFIX"].startswith(prefix)  # or results would be pictures
+
+
+def test_the_state_machine_is_json_and_starts_the_bulk_function() -> None:
+    definition, _ = resources("bulk", "AWS::StepFunctions::StateMachine")["BulkMachine"]["DefinitionString"]["Fn::Sub"]
+    each = json.loads(definition)["States"]["EachBatch"]
+    assert (each["MaxConcurrency"], each["ItemBatcher"]["MaxItemsPerBatch"]) == (7, 100)
+    task = each["ItemProcessor"]["States"]["Classify"]
+    assert task["Parameters"]["FunctionName"] == "${BulkLambdaFunction.Arn}"
