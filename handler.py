@@ -15,6 +15,7 @@ bootstrap.make_importable()  # before any third-party import: the one thing that
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from wsgiref.types import WSGIApplication
 
     from classifier.app import App, Context
     from classifier.bulk.job import BulkJob
@@ -55,6 +56,17 @@ def classify_bulk(event: dict[str, Any], context: Context) -> dict[str, Any]:
     Raises what may pass, so that the queue or the state machine tries again.
     """
     return _bulk_job().run(event, time.monotonic() + context.get_remaining_time_in_millis() / 1000)
+
+
+def wsgi() -> WSGIApplication:
+    """The same application for a WSGI server, its model loaded: `gunicorn "handler:wsgi()"` (docs/scale.md)."""
+    from classifier.settings import Settings
+    from classifier.wsgi import application
+
+    app, settings = build(os.environ), Settings.from_env(os.environ)
+    app.prepare("provisioned-concurrency")
+    largest = max(settings.max_image_bytes, settings.max_batch_bytes)
+    return application(app, largest * 4 // 3 + 65_536)  # as base64 in JSON
 
 
 def build(environ: Mapping[str, str], link_rule: AddressRule | None = None) -> App:

@@ -90,10 +90,13 @@ class App:
         except ClassifierError as error:
             logs.emit("warning", "no model was loaded before the first request", error=error)
 
-    def handle(self, event: object, context: Context) -> Any:  # noqa: ANN401 - each front door has its own form
-        """Answer one event in its own form. Never raises: what went wrong is in the answer and in the log."""
+    def handle(self, event: object, context: Context, kind: events.EventKind | None = None) -> Any:  # noqa: ANN401
+        """Answer one event in its own form: Lambda's that fits it, or `kind`.
+
+        Never raises: what went wrong is in the answer and in the log.
+        """
         began = time.monotonic()
-        kind = events.kind_of(event)
+        kind = kind or events.kind_of(event)
         cold, self._answered_before = not self._answered_before, True
         log: dict[str, object] = {"request_id": context.aws_request_id, "cold_start": cold}
         request, failure = None, None
