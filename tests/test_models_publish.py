@@ -82,6 +82,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.save_weights(folder / "bundle" / "model.weights.h5")
     (folder / "bundle" / "labels.txt").write_text("\n".join(LABELS))
     (folder / "labels.txt").write_text("\n".join(LABELS) + "\n")
+    (folder / "two.txt").write_text("\n".join(LABELS[:2]))
     (folder / "labels.json").write_text(json.dumps({name: index for index, name in enumerate(LABELS)}))
     _write_as_keras_2(folder)
     model.export(folder / "saved", verbose=False)
@@ -253,7 +254,7 @@ def test_a_graph_without_keras_layers_is_served_in_compiled_form_and_says_so(
 @pytest.mark.parametrize(
     ("arguments", "code", "reason"),
     [
-        (["model.keras"], 1, "0 labels for 3 scores"),
+        (["model.keras", "--labels", "two.txt"], 1, "2 labels for 3 scores"),
         (["lambda.keras", "--labels", "labels.txt"], 1, "Lambda"),
         (["labels.txt"], 2, "not a model that can be published"),
         (["model.weights.h5"], 1, "weights only"),

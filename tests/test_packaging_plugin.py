@@ -88,8 +88,9 @@ def test_the_installer_gets_our_python_and_the_flags_of_lambdas_platform(tmp_pat
     python = tmp_path / "build" / "packer-venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.symlink_to(sys.executable)
-    (tmp_path / "requirements.txt").write_text("zstandard==0.25.0 \\\n    --hash=sha256:0\n")
-    (tmp_path / "build" / "packer-venv" / ".ready").write_text("zstandard==0.25.0")
+    pins = "numpy==2.5.0 \\\n    --hash=sha256:0\nzstandard==0.25.0 \\\n    --hash=sha256:0\n"
+    (tmp_path / "requirements.txt").write_text(pins)
+    (tmp_path / "build" / "packer-venv" / ".ready").write_text("numpy==2.5.0 zstandard==0.25.0")
     options = plugin(tmp_path, "prepare")["value"]
 
     assert isinstance(options, dict)

@@ -32,7 +32,7 @@ async function findPython(folder, wanted) {
 /** The same zstandard that unpacks in Lambda, so that format and checksums are one library's; numpy reads symbol tables. */
 function pinned(folder) {
   const text = fs.readFileSync(path.join(folder, 'requirements.txt'), 'utf8');
-  return ['numpy', 'zstandard'].map((name) => text.match(new RegExp(`^${name}==[\w.]+`, 'm'))?.[0] ?? name);
+  return ['numpy', 'zstandard'].map((name) => text.match(new RegExp(`^${name}==[\\w.]+`, 'm'))?.[0] ?? name);
 }
 
 function candidates(folder) {
