@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from classifier.app import App, Context
     from classifier.bulk.job import BulkJob
     from classifier.bundle_reader import Bundle
-    from classifier.compile_job import CompileJob
+    from classifier.compile_job import CompileJobs
     from classifier.compiled import Report
     from classifier.engines import Loaded
     from classifier.model_store import ModelStore
@@ -42,12 +42,12 @@ def compile_model(event: dict[str, Any], context: Context) -> dict[str, Any]:
     """
     from classifier import logs, metrics
 
-    job = _compile_job()
-    if not job.concerns(event):
+    results = _compile_jobs().run(event, time.monotonic() + context.get_remaining_time_in_millis() / 1000)
+    for result in results:
+        logs.emit("info", "compile", fields=metrics.of_compile(result) | {"request_id": context.aws_request_id})
+    if not results:
         return {"result": "not an object of the bundle"}
-    result = job.run(time.monotonic() + context.get_remaining_time_in_millis() / 1000)
-    logs.emit("info", "compile", fields=metrics.of_compile(result) | {"request_id": context.aws_request_id})
-    return result
+    return results[0] if len(results) == 1 else {"results": results}
 
 
 def classify_bulk(event: dict[str, Any], context: Context) -> dict[str, Any]:
@@ -154,16 +154,17 @@ def _app() -> App:
 
 
 @cache
-def _compile_job() -> CompileJob:
+def _compile_jobs() -> CompileJobs:
     from classifier import logs
-    from classifier.compile_job import CompileJob
+    from classifier.compile_job import CompileJob, CompileJobs
     from classifier.model_store import ModelStore
     from classifier.settings import Settings
 
     settings = Settings.from_env(os.environ)
     logs.configure(settings.log_level, settings.metric_namespace)
     store = ModelStore.from_settings(settings, os.environ)
-    return CompileJob(store, settings.compile_quantize)
+    inside = partial(store.inside, settle_s=settings.swap_settle_s, max_bytes=settings.max_model_bytes)
+    return CompileJobs(CompileJob(store, settings.compile_quantize), inside)
 
 
 @cache

@@ -7,7 +7,7 @@ and bundles swapped meanwhile all come to the same end. The report is written la
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from classifier import logs
@@ -16,10 +16,11 @@ from classifier.compiled import MODEL, REPORT, Report, key_of
 from classifier.compiler import compile_bundle, refused_report
 from classifier.errors import ModelError
 from classifier.images import ImageLimits
+from classifier.named_models import is_name
 from classifier.storage import ObjectChangedError, ObjectMissingError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from classifier.bundle_reader import Bundle, View
     from classifier.model_store import ModelStore
@@ -36,21 +37,6 @@ class CompileJob:
 
     store: ModelStore
     quantize: Sequence[str] = ()
-
-    def concerns(self, event: Mapping[str, Any]) -> bool:
-        """Whether an S3 event is about an object of the bundle; an event about nothing asks for a look anyway.
-
-        S3 sends notifications of its own, whose keys are form-encoded, or events by EventBridge, whose keys are not.
-        """
-        from urllib.parse import unquote_plus
-
-        if "Records" in event:
-            return any(self._is_part(unquote_plus(record["s3"]["object"]["key"])) for record in event["Records"])
-        return "detail" not in event or self._is_part(event["detail"]["object"]["key"])
-
-    def _is_part(self, key: str) -> bool:
-        name = key.removeprefix(self.store.prefix)
-        return key.startswith(self.store.prefix) and (name in ROLES or name == PUBLISHED)
 
     def run(self, deadline: float) -> dict[str, Any]:
         """Compile until the newest bundle has its report, and say what came of it; `deadline` by time.monotonic()."""
@@ -108,6 +94,48 @@ class CompileJob:
             ]
         except ObjectMissingError as error:
             raise ObjectChangedError(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class CompileJobs:
+    """The jobs of the models that an event is about: the prefix's own, and those in folders of their names under it."""
+
+    own: CompileJob
+    inside: Callable[[str], ModelStore]
+    """A named model's place."""
+
+    def run(self, event: Mapping[str, Any], deadline: float) -> list[dict[str, Any]]:
+        """What came of each model that the event concerns, named if it has a name; none for an event about others."""
+        done = []
+        for name in self.concerned(event):
+            job = replace(self.own, store=self.inside(name)) if name else self.own
+            done.append(job.run(deadline) | ({"model": name} if name else {}))
+        return done
+
+    def concerned(self, event: Mapping[str, Any]) -> list[str]:
+        """Names of the models whose bundles an event is about, "" for the prefix's own.
+
+        S3 sends notifications of its own, whose keys are form-encoded, or events by EventBridge, whose keys are not. An
+        event about no object asks for a look anyway: at the model that `model` names, or else at the prefix's own.
+        """
+        from urllib.parse import unquote_plus
+
+        if "Records" in event:
+            keys = [unquote_plus(record["s3"]["object"]["key"]) for record in event["Records"]]
+        elif "detail" in event:
+            keys = [event["detail"]["object"]["key"]]
+        else:
+            keys = [f"{self.own.store.prefix}{f'{event["model"]}/' if event.get('model') else ''}{PUBLISHED}"]
+        return sorted({name for key in keys if (name := self._name(key)) is not None})
+
+    def _name(self, key: str) -> str | None:
+        """The name of the model that an object is part of; None for one that is no part of any."""
+        if not key.startswith(self.own.store.prefix):
+            return None
+        folder, _, file = key.removeprefix(self.own.store.prefix).rpartition("/")
+        if file not in ROLES and file != PUBLISHED:
+            return None
+        return folder if not folder or is_name(folder) else None
 
 
 def _summary(report: Report, result: str) -> dict[str, Any]:

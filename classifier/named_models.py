@@ -25,6 +25,11 @@ LEAST_BYTES, TIMES_WEIGHTS = 150_000_000, 4
 """What loading takes: weights as read, as parsed, as variables and in the graph, and never less than the first."""
 
 
+def is_name(text: str) -> bool:
+    """Whether a model may be called that: a name is one folder, never a path."""
+    return NAME.fullmatch(text) is not None and text not in RESERVED
+
+
 class Place(Record):
     """Where one named model lies, and what keeps it warm once it is asked for."""
 
@@ -47,9 +52,9 @@ class NamedModels:
     def get(self, name: str, deadline: float) -> ModelLoader:
         """The loader of the model `name`; NotFoundError if there is none. `deadline` by time.monotonic().
 
-        A name is one folder, never a path. Each name that is not known yet costs one list request.
+        Each name that is not known yet costs one list request.
         """
-        if not NAME.fullmatch(name) or name in RESERVED:
+        if not is_name(name):
             raise NotFoundError("not a model's name", public="There is no model of this name.")
         loader = self._loaders.pop(name, None) or self._opened(name, deadline)
         self._loaders[name] = loader

@@ -7,12 +7,13 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
-from classifier.compile_job import CompileJob
+from classifier.compile_job import CompileJob, CompileJobs
 from classifier.compiled import LARGEST_DIFFERENCE, MODEL, REPORT, Report, key_of, parse_report
 from classifier.engines.keras_engine import open_keras
 from classifier.engines.litert_engine import open_litert
@@ -56,16 +57,16 @@ def store_of(bucket: Bucket) -> ModelStore:
     return ModelStore.at(bucket.s3, bucket.name, PREFIX, settle_s=0, max_bytes=10**8)
 
 
-def put(bucket: Bucket, model: Any, serving: bytes = LABELS) -> None:
+def put(bucket: Bucket, model: Any, serving: bytes = LABELS, prefix: str = PREFIX) -> None:
     import tempfile
     from pathlib import Path
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.weights.h5"
         model.save_weights(path)
-        bucket.put(PREFIX + "architecture.json", model.to_json().encode())
-        bucket.put(PREFIX + "model.weights.h5", path.read_bytes())
-        bucket.put(PREFIX + "serving.json", serving)
+        bucket.put(prefix + "architecture.json", model.to_json().encode())
+        bucket.put(prefix + "model.weights.h5", path.read_bytes())
+        bucket.put(prefix + "serving.json", serving)
 
 
 def report_of(bucket: Bucket, version: str) -> Report:
@@ -73,8 +74,8 @@ def report_of(bucket: Bucket, version: str) -> Report:
     return parse_report(answer["Body"].read())
 
 
-def keys(bucket: Bucket) -> set[str]:
-    listed = bucket.boto.list_objects_v2(Bucket=bucket.name, Prefix=PREFIX + "compiled/").get("Contents", [])
+def keys(bucket: Bucket, prefix: str = PREFIX) -> set[str]:
+    listed = bucket.boto.list_objects_v2(Bucket=bucket.name, Prefix=prefix + "compiled/").get("Contents", [])
     return {item["Key"] for item in listed}
 
 
@@ -209,15 +210,35 @@ def event_bridge_event(key: str) -> dict[str, Any]:
     return {"source": "aws.s3", "detail-type": "Object Created", "detail": {"object": {"key": key}}}
 
 
+def jobs_of(bucket: Bucket) -> CompileJobs:
+    store = store_of(bucket)
+    return CompileJobs(CompileJob(store), partial(store.inside, settle_s=0, max_bytes=10**8))
+
+
 @pytest.mark.parametrize("shape", [s3_event, event_bridge_event])
-def test_only_the_bundles_own_objects_concern_the_job(bucket: Bucket, shape: Callable[[str], dict[str, Any]]) -> None:
-    job = CompileJob(store_of(bucket))
+@pytest.mark.parametrize("model", ["", "cats"])
+def test_only_a_bundles_own_objects_concern_its_job(
+    bucket: Bucket, shape: Callable[[str], dict[str, Any]], model: str
+) -> None:
+    jobs, folder = jobs_of(bucket), f"{PREFIX}{model}/" if model else PREFIX
     for name in ("architecture.json", "model.weights.h5", "weights.h5", "serving.json", "labels.txt", "published.json"):
-        assert job.concerns(shape(PREFIX + name))
-    for key in ("other/architecture.json", PREFIX + "compiled/f/report.json", PREFIX + "notes.txt", ""):
-        assert not job.concerns(shape(key))
+        assert jobs.concerned(shape(folder + name)) == [model]
+    for key in ("other/architecture.json", folder + "compiled/f/report.json", folder + "notes.txt", ""):
+        assert jobs.concerned(shape(key)) == []
+    for key in ("versions/f/architecture.json", "compiled/serving.json", "probes/labels.txt", "no name/labels.txt"):
+        assert jobs.concerned(shape(PREFIX + key)) == []
 
 
 def test_a_direct_invocation_asks_for_a_look(bucket: Bucket) -> None:
-    assert CompileJob(store_of(bucket)).concerns({})
-    assert CompileJob(store_of(bucket)).run(soon()) == {"result": "no whole bundle"}
+    assert jobs_of(bucket).run({}, soon()) == [{"result": "no whole bundle"}]
+    assert jobs_of(bucket).run({"model": "cats"}, soon()) == [{"result": "no whole bundle", "model": "cats"}]
+
+
+def test_a_named_model_is_compiled_in_its_own_folder(bucket: Bucket) -> None:
+    put(bucket, plain(), prefix=PREFIX + "cats/")
+    (done,) = jobs_of(bucket).run(event_bridge_event(PREFIX + "cats/model.weights.h5"), soon())
+    assert (done["result"], done["usable"], done["model"]) == ("compiled", True, "cats")
+    assert keys(bucket, PREFIX + "cats/") == {
+        key_of(PREFIX + "cats/", done["version"], name) for name in (MODEL, REPORT)
+    }
+    assert keys(bucket) == set()

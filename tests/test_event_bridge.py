@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from classifier.bundle import PUBLISHED, ROLES
-from classifier.compile_job import CompileJob
+from classifier.compile_job import CompileJob, CompileJobs
 from local.event_bridge import EventRule, bridge_event
 from local.launch import PROJECT
 from local.s3_changes import S3Change
@@ -75,7 +75,8 @@ def test_the_compile_function_hears_of_the_bundles_objects_and_of_nothing_it_wri
 
     names = [*ROLES, PUBLISHED]
     assert [name for name in names if not heard(prefix + name)] == []
-    unheard = ["compiled/0/report.json", "compiled/0/model.tflite", "versions/0/architecture.json", "probes/a.jpg"]
+    assert [name for name in names if not heard(f"{prefix}cats/{name}")] == []
+    unheard = ["compiled/0/report.json", "compiled/0/model.tflite", "cats/compiled/0/report.json", "probes/a.jpg"]
     assert [name for name in unheard if heard(prefix + name)] == []
     assert not heard("models/other/architecture.json")
     assert not heard(prefix + names[0], bucket="another")
@@ -87,9 +88,11 @@ def test_what_the_rule_lets_through_concerns_the_compile_function() -> None:
     class Store:
         prefix = "models/dev/"
 
-    job = CompileJob(Store())  # type: ignore[arg-type]
-    assert job.concerns(bridge_event(put("models/dev/architecture.json")))
-    assert not job.concerns(bridge_event(put("models/dev/compiled/0/report.json")))
+    jobs = CompileJobs(CompileJob(Store()), lambda _: Store())  # type: ignore[arg-type, return-value]
+    assert jobs.concerned(bridge_event(put("models/dev/architecture.json"))) == [""]
+    assert jobs.concerned(bridge_event(put("models/dev/cats/architecture.json"))) == ["cats"]
+    assert jobs.concerned(bridge_event(put("models/dev/compiled/0/report.json"))) == []
+    assert jobs.concerned(bridge_event(put("models/dev/versions/0/architecture.json"))) == []
 
 
 def test_a_pattern_may_refer_to_buckets_and_to_nothing_unknown() -> None:

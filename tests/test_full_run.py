@@ -108,8 +108,8 @@ def everything(cloud: LocalLambda, client: Any, settings: Any, origin: Origin) -
     ask(cloud, 200, body=PICTURE)
     seed_bundle(client, bucket, prefix, BUNDLE, source="full run")
     ask(cloud, 200, body=PICTURE)
-    for expected in ("compiled", "compiled before"):
-        outcome: Any = cloud.invoke({}, function=cloud._config.functions[1].name)
+    for event, expected in (({}, "compiled"), ({}, "compiled before"), ({"model": "second"}, "compiled")):
+        outcome: Any = cloud.invoke(event, function=cloud._config.functions[1].name)
         assert (outcome["result"], outcome["usable"]) == (expected, True)
     ask(cloud, 200, "/classify?model=second", body=PICTURE)
     cloud.stop_sandboxes()
