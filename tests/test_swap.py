@@ -191,8 +191,9 @@ def test_broken_swaps_leave_the_old_model_and_the_next_good_one_is_adopted(
         key, data = broken(name, bundles[0])
         running.s3.put_object(Bucket=running.models, Key=running.prefix + key, Body=data)
         _asked_for(running, seconds=SETTLE_S + 3)
-        running.s3.delete_object(Bucket=running.models, Key=running.prefix + key)
-        _asked_for(running, seconds=SETTLE_S + 2)
+        if name != "labels.txt":  # without it the bundle is whole: its scores are numbered
+            running.s3.delete_object(Bucket=running.models, Key=running.prefix + key)
+            _asked_for(running, seconds=SETTLE_S + 2)
         running.put_bundle(bundles[0])
     running.cloud.s3.failing = lambda _: True
     _asked_for(running, seconds=3)
