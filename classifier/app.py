@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from classifier.named_models import NamedModels
-    from classifier.opening import LoadedModel
     from classifier.service import Classifier
     from classifier.settings import Settings
     from model_loader import ModelLoader
@@ -177,7 +176,7 @@ class App:
 
     def _health(self, exchange: Exchange) -> Response:
         current = self._loader.current
-        model = None if current is None else _named(current, self._settings.model_name)
+        model = None if current is None else current.named(self._settings.model_name)
         state = "cold" if current is None else "warm"
         return json_response({"status": "ok", "state": state, "model": model, "request_id": exchange.request_id})
 
@@ -187,7 +186,7 @@ class App:
         serving, preprocessing = current.serving, current.serving.preprocessing
         return json_response(
             {
-                **_named(current, classifier.model_name),
+                **current.named(classifier.model_name),
                 "labels": serving.labels,
                 "output": serving.output,
                 "top_k": serving.top_k,
@@ -225,10 +224,6 @@ def _timings(phases: Phases, loader: ModelLoader, *, warm: bool) -> dict[str, fl
         timings.pop("load", None)
         return timings
     return {phase: round(ms, 2) for phase, ms in current.timings_ms.items()} | timings
-
-
-def _named(model: LoadedModel, name: str) -> dict[str, str]:
-    return {"name": name, "version": model.version, "engine": model.engine.name}
 
 
 def _refusal(failure: ClassifierError, request: events.Request | None, request_id: str) -> Response:

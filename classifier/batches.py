@@ -68,13 +68,7 @@ class _Run:
 
     def named(self) -> dict[str, Any] | None:
         """The model as replies name it."""
-        if self._model is None:
-            return None
-        return {
-            "name": self._classifier.model_name,
-            "version": self._model.version,
-            "engine": self._model.engine.name,
-        }
+        return None if self._model is None else self._model.named(self._classifier.model_name)
 
     def _checked(self, read: Read) -> Picture:
         from classifier import images

@@ -46,6 +46,11 @@ class Report(Record, kw_only=True):
     versions: Mapping[str, str] = {}
     compiled: str = ""
 
+    @property
+    def compiled_only(self) -> bool:
+        """Whether the model has no layers, so that only its compiled form can serve it (a SavedModel, a GraphDef)."""
+        return self.measured.get("compiled_only") is True
+
     def to_json(self) -> bytes:
         """The report as it is stored."""
         identities = [sorted(map(list, identity)) for identity in self.identities]

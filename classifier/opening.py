@@ -30,6 +30,13 @@ class LoadedModel(Record):
     serving: Serving
     identity: Identity
     timings_ms: Mapping[str, float]
+    compiled_only: bool = False
+    """Whether it was published without layers that TensorFlow could rebuild: no other engine can serve it."""
+
+    def named(self, name: str) -> dict[str, str | bool]:
+        """The model as replies name it."""
+        known: dict[str, str | bool] = {"name": name, "version": self.version, "engine": self.engine.name}
+        return known | {"compiled_only": True} if self.compiled_only else known
 
 
 class Opener:
@@ -92,7 +99,8 @@ class Opener:
         with phases.measure("pull"):
             model = self._compiled.compiled_model(report, deadline)
         pulled()
-        return _loaded(report.fingerprint, snapshot, self._open_litert(model, report), phases)
+        opened = self._open_litert(model, report)
+        return _loaded(report.fingerprint, snapshot, opened, phases, compiled_only=report.compiled_only)
 
     def _with_keras(
         self, snapshot: Snapshot, current: LoadedModel | None, deadline: float, pulled: Callable[[], None]
@@ -106,9 +114,12 @@ class Opener:
         return _loaded(bundle.fingerprint, snapshot, self._open_keras(bundle), phases)
 
 
-def _loaded(version: str, snapshot: Snapshot, loaded: Loaded, phases: Phases) -> LoadedModel:
+def _loaded(
+    version: str, snapshot: Snapshot, loaded: Loaded, phases: Phases, *, compiled_only: bool = False
+) -> LoadedModel:
     timings = {**phases.timings_ms, **loaded.timings_ms}
-    return LoadedModel(version, snapshot.updated, loaded.engine, loaded.serving, snapshot.identity, timings)
+    rest = (loaded.engine, loaded.serving, snapshot.identity, timings, compiled_only)
+    return LoadedModel(version, snapshot.updated, *rest)
 
 
 def _renamed(model: LoadedModel, snapshot: Snapshot) -> LoadedModel:

@@ -33,6 +33,7 @@ class Model(Protocol):
     def serving(self) -> Serving: ...
     @property
     def engine(self) -> Any: ...  # noqa: ANN401 - classifier.engines.Engine
+    def named(self, name: str) -> dict[str, str | bool]: ...
 
 
 class Models(Protocol):
@@ -115,7 +116,7 @@ class Classifier(Record):
             raw = model.engine.predict(array)
         return {
             "predictions": model.serving.predictions(raw, question.top),
-            "model": {"name": self.model_name, "version": model.version, "engine": model.engine.name},
+            "model": model.named(self.model_name),
             "image": described(question.source, picture),
         }
 

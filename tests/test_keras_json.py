@@ -185,3 +185,9 @@ def test_what_another_backend_computed_otherwise_is_refused(
         return
     with pytest.raises(ModelError, match=error):
         read_architecture(data)
+
+
+def test_a_model_in_compiled_form_only_says_that_it_has_no_layers() -> None:
+    with pytest.raises(ModelError, match="compiled form only, from a SavedModel") as refused:
+        read_architecture(b'{"compiled_only": true, "source": "SavedModel"}')
+    assert "compiled form only" in refused.value.public

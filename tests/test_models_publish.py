@@ -20,6 +20,7 @@ from classifier.bundle import Snapshot
 from classifier.compiled import key_of
 from classifier.engines.keras_engine import open_keras
 from classifier.engines.litert_engine import open_litert
+from classifier.errors import ModelError
 from classifier.opening import Opener
 from local.launch import PROJECT
 from local.s3 import S3Request
@@ -242,7 +243,12 @@ def test_a_graph_without_keras_layers_is_served_in_compiled_form_and_says_so(
     opener = Opener(store.bundles, store.compiled, open_keras, open_litert, engine="auto", patience_s=0)
     loaded = opener.open(view.newest, view, None, deadline)
     assert loaded is not None
-    assert (loaded.version, loaded.engine.name, loaded.serving.labels) == (told["version"], "litert", LABELS)
+    assert loaded.serving.labels == LABELS
+    named = {"name": "graph", "version": told["version"], "engine": "litert", "compiled_only": True}
+    assert loaded.named("graph") == named
+    by_tensorflow = Opener(store.bundles, store.compiled, open_keras, open_litert, engine="tensorflow", patience_s=0)
+    with pytest.raises(ModelError, match="compiled form only"):
+        by_tensorflow.open(view.newest, view, None, deadline)
     if name == "saved":
         given = loaded.engine.predict(np.full((1, 8, 8, 3), 128, np.float32))
         assert given == pytest.approx(np.load(sources / "expected.npy")[0], abs=1e-5)

@@ -73,6 +73,12 @@ def read_architecture(data: bytes, limits: Limits | None = None) -> Architecture
 
 def from_document(entry: Mapping[str, Json], limits: Limits) -> Architecture:
     """The same, of JSON that was read already (a `.keras` or `.h5` file holds it inside)."""
+    if entry.get("compiled_only") is True:
+        raise ModelError(
+            f"the model was published in compiled form only, from a {str(entry.get('source'))[:40]}: it has no Keras "
+            "layers, so TensorFlow can't rebuild it; serve it with ENGINE=auto or litert, or publish it again",
+            public="The model is there in compiled form only, which this function's engine does not run.",
+        )
     writer = writer_of(entry)
     graph = Reader(limits, writer).model(entry, "model")
     if _calls(graph, limits.max_calls) > limits.max_calls:
