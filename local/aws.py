@@ -1,15 +1,17 @@
 """All of AWS that a deployment needs on one loopback address: moto's server, checking templates as AWS does.
 
 moto answers ValidateTemplate with cfn-lint's first finding, be it an error or a mere warning. AWS has no warnings, and
-the framework's own templates raise some: that one action is answered here, with cfn-lint's errors only.
+the framework's own templates raise some: that one action is answered here, with cfn-lint's errors only. And moto makes
+nothing of a resource whose condition is false, but updates it all the same: that is left out, too.
 """
 
 from __future__ import annotations
 
 import io
 import json
+from functools import cache
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
 
@@ -38,6 +40,11 @@ _linting = Lock()
 class LocalAws(LocalS3):
     """A server of every AWS service that moto knows; its S3 is watched as LocalS3's is."""
 
+    def start(self) -> None:
+        """Serve from a thread, as LocalS3 does."""
+        _update_no_absent_resource()
+        super().start()
+
     def _watch(self, app: WSGIApplication) -> WSGIApplication:
         watched = super()._watch(app)
 
@@ -59,6 +66,21 @@ class LocalAws(LocalS3):
         bucket, _, key = urlsplit(form["TemplateURL"]).path.lstrip("/").partition("/")
         body: bytes = self.client().get_object(Bucket=bucket, Key=key)["Body"].read()
         return body.decode()
+
+
+@cache
+def _update_no_absent_resource() -> None:
+    """Let moto's updates of a stack pass over what a false condition leaves out, as its creation of one does."""
+    from moto.cloudformation import parsing
+
+    update = parsing.parse_and_update_resource
+
+    def update_if_there(name: str, resource: dict[str, Any], resources: Any, *args: Any, **named: Any) -> Any:  # noqa: ANN401
+        condition = resource.get("Condition")
+        absent = condition and not resources.lazy_condition_map[condition]
+        return None if absent else update(name, resource, resources, *args, **named)
+
+    parsing.parse_and_update_resource = update_if_there  # type: ignore[assignment]
 
 
 def errors_in(template: str) -> list[str]:

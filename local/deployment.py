@@ -132,8 +132,8 @@ def inventory(aws: LocalAws) -> frozenset[str]:
     """Everything that is there, of the kinds that our template makes and moto knows."""
 
     def listed(service: str, call: str, field: str, name: str) -> Iterator[str]:
-        found: list[dict[str, Any]] = getattr(aws.client(service), call)()[field]
-        return (f"{service} {one[name]}" for one in found)
+        found: list[Any] = getattr(aws.client(service), call)().get(field, [])
+        return (f"{service} {one[name] if name else one}" for one in found)
 
     return frozenset(
         name
@@ -143,6 +143,9 @@ def inventory(aws: LocalAws) -> frozenset[str]:
             ("lambda", "list_functions", "Functions", "FunctionName"),
             ("iam", "list_roles", "Roles", "RoleName"),
             ("logs", "describe_log_groups", "logGroups", "logGroupName"),
+            ("sqs", "list_queues", "QueueUrls", ""),
+            ("lambda", "list_event_source_mappings", "EventSourceMappings", "UUID"),
+            ("stepfunctions", "list_state_machines", "stateMachines", "name"),
             ("events", "list_rules", "Rules", "Name"),
             ("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
             ("cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName"),

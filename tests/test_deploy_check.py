@@ -107,7 +107,7 @@ def test_a_bucket_is_emptied_of_versions_and_delete_markers_but_only_if_that_is_
 @needs_framework
 def test_both_stages_are_deployed_twice_and_removed_and_keep_what_they_promise() -> None:
     said = run(PROJECT / "scripts" / "deploy_check", "--light", timeout_s=600)
-    assert "2 buckets of prod" in said
+    assert "2 buckets and the dead letters of prod" in said
     assert said.endswith("nothing is left to undo.\n")
 
 
