@@ -17,8 +17,11 @@ from classifier.wire import BrokenStreamError
 if TYPE_CHECKING:
     from classifier.wire import Wire
 
+SWITCHING_PROTOCOLS = 101
 MAX_INTERIM_REPLIES = 8
 MAX_CODINGS = 2
+MAX_GZIP_MEMBERS = 100
+"""A flood of tiny ones costs minutes."""
 MAX_CHUNK_LINE = 4096
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] +([1-9][0-9][0-9])(?: .*)?")
@@ -48,7 +51,7 @@ def read_head(wire: Wire, max_bytes: int, max_fields: int) -> Head:
             max_fields -= len(lines)
             if max_fields < 0:
                 raise FetchError("too many header fields")
-            if status >= 200:
+            if status >= 200 or status == SWITCHING_PROTOCOLS:  # no HTTP/1 follows after a switch
                 return Head(status, _fields(lines))
     except BrokenStreamError as error:
         raise FetchError(f"in the head: {error}") from error
@@ -112,7 +115,7 @@ def read_body(wire: Wire, head: Head, max_bytes: int) -> bytes:
 
 
 def _framed_body(wire: Wire, head: Head, max_bytes: int) -> bytes | bytearray:
-    transfer = head.list("transfer-encoding")
+    transfer = [coding for coding in head.list("transfer-encoding") if coding != "identity"]
     if transfer == ["chunked"]:  # and Content-Length, if any, does not count: RFC 9112 section 6.3
         return _chunks(wire, max_bytes)
     if transfer:
@@ -151,25 +154,34 @@ def _chunks(wire: Wire, max_bytes: int) -> bytearray:
 
 
 def _decoded(body: bytes | bytearray, coding: str, max_bytes: int) -> bytes | bytearray:
-    """One content coding removed. gzip is read for one member only: a flood of tiny ones costs minutes."""
-    import zlib
-
+    """One content coding removed; of gzip all members (RFC 1952 section 2.2). What follows the end is ignored."""
     if coding not in {"gzip", "x-gzip", "deflate"}:
         raise FetchError("an unknown content coding")
     if not body:
         return body
-    wbits = (
-        31 if coding != "deflate" else 15 if body[0] & 0x0F == 8 else -15
-    )  # deflate comes with and without zlib's head
+    if coding == "deflate":  # it comes with and without zlib's head
+        return _unpacked(body, 15 if body[0] & 0x0F == 8 else -15, max_bytes)[0]
+    plain = bytearray()
+    rest: bytes | bytearray = body
+    for _ in range(MAX_GZIP_MEMBERS):
+        part, rest = _unpacked(rest, 31, max_bytes - len(plain))
+        plain += part
+        if not rest.startswith(b"\x1f\x8b"):
+            return plain
+    raise FetchError(f"more than {MAX_GZIP_MEMBERS} gzip members")
+
+
+def _unpacked(body: bytes | bytearray, wbits: int, max_bytes: int) -> tuple[bytes, bytes]:
+    """One zlib stream, and what follows it."""
+    import zlib
+
     decoder = zlib.decompressobj(wbits)
     try:
         plain = decoder.decompress(body, max_bytes + 1)
     except zlib.error as error:
-        raise FetchError(f"broken {coding}: {error}") from error
+        raise FetchError(f"broken content coding: {error}") from error
     if len(plain) > max_bytes:
-        raise ImageTooLargeError(f"over {max_bytes} bytes after {coding}")
+        raise ImageTooLargeError(f"over {max_bytes} bytes once unpacked")
     if not decoder.eof:
-        raise FetchIncompleteError(f"the {coding} stream has no end")
-    if decoder.unused_data:
-        raise FetchError(f"data after the end of the {coding} stream")
-    return plain
+        raise FetchIncompleteError("the content coding's stream has no end")
+    return plain, decoder.unused_data

@@ -81,8 +81,9 @@ def follow(base: Link, location: str) -> Link:
         return parse_link(f"{base.scheme}:{location}")
     from urllib.parse import urljoin
 
-    target = urljoin(base.target, location)
-    return parse_link(f"{base.scheme}://{base.host_header}/{target.removeprefix('/')}")
+    # With a host before it: a path that begins with // is not taken for one.
+    joined = urljoin(f"http://host{base.target}", location)
+    return parse_link(f"{base.scheme}://{base.host_header}{joined.removeprefix('http://host')}")
 
 
 def _scheme(text: str) -> str:
@@ -101,13 +102,14 @@ def _host_and_port(authority: str, scheme: str) -> tuple[str, int]:
     if not parts or not parts.group(1):
         raise LinkError("no host, or one that can't be told from the port")
     host, port = parts.group(1), parts.group(2)
-    if port is None:
+    if not port:  # RFC 3986 section 3.2.3: "http://host:/" has the scheme's own port
         return host, DEFAULT_PORTS[scheme]
     if not re.fullmatch("[0-9]+", port):
         raise LinkError("a port that is no number")
-    if port.startswith("0") or len(port) > 5 or int(port) > 65535:
-        raise UrlPortError("a port out of range or with a leading zero")
-    return host, int(port)
+    number = port.lstrip("0")
+    if not 1 <= len(number) <= 5 or int(number) > 65535:
+        raise UrlPortError("a port out of range")
+    return host, int(number)
 
 
 def _address(host: str) -> IPv4Address | IPv6Address | None:

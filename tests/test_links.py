@@ -188,6 +188,10 @@ def test_a_location_is_read_relative_to_the_link(location: str, scheme: str, hos
     assert follow(parse_link("http://a.test:8080/p/q?r"), location) == Link(scheme, host, port, target)
 
 
+def test_a_path_of_two_slashes_is_not_taken_for_a_host_by_what_follows_it() -> None:
+    assert follow(parse_link("http://a.test//b.test/q"), "/x").target == "/x"
+
+
 @pytest.mark.parametrize(
     "location", ["", "http:", "http:x", "http:///b.test/", "///b.test/", "//", "/\\b.test", "/a\tb"]
 )
