@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any
 
 from classifier import function_memory
-from classifier.errors import ImageDimensionsError, ImageError
+from classifier.errors import ImageComplexityError, ImageDimensionsError, ImageError
 from classifier.image_headers import ImageLimits, Picture, inspect, sniff
 from classifier.records import Record
 
@@ -46,7 +46,7 @@ _FULL_DECODE_PIXELS = 25_000_000
 """JPEGs above this are decoded at a half, a quarter or an eighth of their size (libjpeg's own scaling)."""
 _DECODER_ERRORS = (
     *(OSError, SyntaxError, ValueError, TypeError, LookupError, AttributeError, EOFError, ArithmeticError),
-    *(RuntimeError, AssertionError, MemoryError, struct.error, zlib.error),
+    *(RuntimeError, AssertionError, struct.error, zlib.error),
 )
 """What Pillow's plugins have been seen to raise for broken files."""
 
@@ -86,30 +86,32 @@ def _estimate(picture: Picture) -> tuple[float, int]:
 
 def render(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> DecodedImage:
     """Do what `decode` promises in this process."""
-    image = _load(picture, spec, limits)
-    width, height = (image.width, image.height) if not picture.width else (picture.width, picture.height)
+    try:
+        image = _load(picture, spec, limits)
+        width, height = (image.width, image.height) if not picture.width else (picture.width, picture.height)
+        image = _upright(image, picture.orientation)
+        image = _converted(image, "L" if spec.color == "grayscale" else "RGB")  # some palettes break only here
+    except MemoryError as error:
+        raise ImageComplexityError(f"{picture.format} decoder: out of memory") from error
+    except _DECODER_ERRORS as error:
+        raise ImageError(f"{picture.format} decoder: {type(error).__name__}: {error}") from error
     if picture.orientation >= 5:
         width, height = height, width
-    image = _upright(image, picture.orientation)
-    image = _resized(_converted(image, "L" if spec.color == "grayscale" else "RGB"), spec)
-    return DecodedImage(image.tobytes(), picture.format, width, height)
+    return DecodedImage(_resized(image, spec).tobytes(), picture.format, width, height)
 
 
 def _load(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> Image:
-    """Open and decode with the one plugin; every error of Pillow's ends here."""
-    try:
-        image = _open(picture, io.BytesIO(picture.data))
-        if not picture.width:
-            limits.check_size(picture.format, image.width, image.height)
-        elif picture.format == "JPEG":
-            _reduce(image, picture, spec)
-        image.load()
-        if not picture.width:
-            from PIL import ImageOps
+    """Open and decode with the one plugin."""
+    image = _open(picture, io.BytesIO(picture.data))
+    if not picture.width:
+        limits.check_size(picture.format, image.width, image.height)
+    elif picture.format == "JPEG":
+        _reduce(image, picture, spec)
+    image.load()
+    if not picture.width:
+        from PIL import ImageOps
 
-            ImageOps.exif_transpose(image, in_place=True)
-    except _DECODER_ERRORS as error:
-        raise ImageError(f"{picture.format} decoder: {type(error).__name__}: {error}") from error
+        ImageOps.exif_transpose(image, in_place=True)
     return image  # type: ignore[no-any-return]
 
 

@@ -238,6 +238,11 @@ def test_damaged_picture_is_decoded_or_refused_but_never_an_accident(name: str) 
         assert len(done.pixels) == 20 * 30 * 3
 
 
+def test_palette_that_is_missing_is_a_broken_picture() -> None:
+    with pytest.raises(ImageError, match="PNG decoder"):
+        decode(pictures.png(9, 9, 8, 3, (b"\0" + bytes(9)) * 9))
+
+
 def test_metadata_that_pillow_chokes_on_does_not_matter() -> None:
     bomb = b"Comment\0\0" + zlib.compress(bytes(3_000_000))
     data = pictures.with_png_chunks(OPAQUE["PNG"], pictures.png_chunk(b"zTXt", bomb))
