@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Protocol
 
 from classifier.errors import (
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from classifier.serving import Serving
 
 MAX_KEY_BYTES = 1024
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""Controls of terminals, lines and writing direction. Other invisible characters are in the names that phones give."""
 
 
 class Model(Protocol):
@@ -80,7 +83,7 @@ class ImageStore(Record):
             )
         if not key.startswith(self.prefix) or key == self.prefix:
             raise S3KeyError(f"{_loggable(key)} is outside {self.prefix!r}")
-        if any(part in ("", ".", "..") for part in key.removeprefix(self.prefix).split("/")) or not key.isprintable():
+        if any(part in ("", ".", "..") for part in key.removeprefix(self.prefix).split("/")) or _CONTROLS.search(key):
             raise S3KeyError(f"{_loggable(key)} is not a plain key")
 
 

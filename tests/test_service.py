@@ -35,6 +35,7 @@ def read(key: str, behaviour: Behaviour, *, bucket: str = "pictures", prefix: st
         "images/a.jpg",
         "images/space plus+file.jpg",
         "images/ü/鞋😀.jpg",
+        "images/Bildschirmfoto 9.41\u202fAM\xa0👩\u200d💻.png",
         "images/%2e%2e/a.jpg",  # these very characters: a key is not decoded twice
         "images/..a.jpg",
         "images/a..",
@@ -69,6 +70,9 @@ def test_a_key_inside_the_prefix_is_read(key: str) -> None:
         "images/a\n.jpg",
         "images/a\u2028.jpg",
         "images/a\u202e.jpg",
+        "images/a\u2066.jpg",
+        "images/a\x85.jpg",
+        "images/a\x7f.jpg",
         "images/\ud800.jpg",
         "images/" + "k" * 1018,
         "images/" + "ü" * 509,
