@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from packer import pack
+from packer import bytecode, gather, pack
 
 from classifier import bootstrap
 from classifier.bootstrap import archive
@@ -19,7 +19,10 @@ from classifier.bootstrap.archive import PackError
 from classifier.bootstrap.unpack import MARKER, _check_space, unpack
 
 ROOT = Path(__file__).parents[1]
-REMOVED = {"drawing": {"reason": "nothing is drawn", "modules": ["painter", "easel.brush"]}}
+GUIDE = {
+    "modules": ["easel", "lib", "zebra"],
+    "removed": {"drawing": {"reason": "nothing is drawn", "modules": ["painter", "easel.brush"]}},
+}
 
 UNPACK = "import sys; from pathlib import Path; from classifier.bootstrap.unpack import unpack; "
 
@@ -42,6 +45,8 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         text = b"" if path.endswith(".py") else noise.randbytes(size // 2)
         (folder / path).write_bytes(text + b"#" * (size - len(text)))
+    bytecode.compile_tree(folder, lambda _: True)
+    gather.gather(folder)
     return folder
 
 
@@ -49,7 +54,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def packed(tree: Path, tmp_path: Path) -> Path:
     target = tmp_path / "root" / bootstrap.PACK_NAME
     target.parent.mkdir()
-    pack.write_pack(tree, target, name="tensorflow", level="quick", removed=REMOVED)
+    pack.write_pack(tree, target, name="tensorflow", level="quick", guide=GUIDE)
     return target
 
 

@@ -211,7 +211,7 @@ def build_package(folder: Path) -> Path:
     with zipfile.ZipFile(service, "w") as archive:
         archive.writestr("handler.py", "def classify(event, context):\n    return event\n")
         archive.writestr("classifier/page.html", "<p>")
-    pack.write_pack(packed, folder / "t.pack", name="t", level="quick", removed={})
+    pack.write_pack(packed, folder / "t.pack", name="t", level="quick", guide={"modules": ["heavy"], "removed": {}})
     zipping.write(service, light, folder / "t.pack", folder / "package.zip", level="quick")
     return folder / "package.zip"
 

@@ -54,13 +54,21 @@ def ensure_tensorflow(root: Path = _ROOT, parent: Path | None = None) -> dict[st
         make_importable(root)
         started = time.perf_counter()
         folder, phases = _unpack_once(pack, parent or Path(os.environ.get("TMPDIR", "/tmp")))  # noqa: S108  (Lambda's only writable place)
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
-        importlib.invalidate_caches()
+        _import_from(folder)
         if _finder:
             _finder.is_unpacked = True
         _folder = folder
         return {**phases, "unpack": round((time.perf_counter() - started) * 1000, 2)}
+
+
+def _import_from(folder: Path) -> None:
+    from classifier.bootstrap.stored import Store
+
+    sys.path_hooks.insert(0, Store(folder))
+    sys.path_importer_cache.pop(str(folder), None)
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    importlib.invalidate_caches()
 
 
 def _unpack_once(pack: Path, parent: Path) -> tuple[Path, dict[str, float]]:

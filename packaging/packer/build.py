@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from classifier.bootstrap import PACK_NAME, archive
 
-from . import bytecode, check, pack, rules, slim, zipping
+from . import bytecode, check, gather, pack, rules, slim, zipping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,10 +137,16 @@ def _build_dependencies(order: Order, folder: Path) -> dict[str, Any]:
         bytecode.compile_tree(light, all_rules.keeps_source)
         bytecode.compile_tree(packed, all_rules.keeps_source)
         stages.measure("compiled", _sizes(light) + _sizes(packed))
+        gather.gather(packed)
     with stages.timed("pack"):
         modules = slim.removed_modules(plan.removed, plan.light + plan.pack)
-        removed = {r.id: {"reason": r.reason, "modules": modules[r.id]} for r in all_rules.remove if r.id in modules}
-        pack.write_pack(packed, folder / PACK_NAME, name=Path(PACK_NAME).stem, level=order.level, removed=removed)
+        guide = {
+            "modules": sorted({path.partition("/")[0].partition(".")[0] for path in plan.pack}),
+            "removed": {
+                r.id: {"reason": r.reason, "modules": modules[r.id]} for r in all_rules.remove if r.id in modules
+            },
+        }
+        pack.write_pack(packed, folder / PACK_NAME, name=Path(PACK_NAME).stem, level=order.level, guide=guide)
     shutil.rmtree(packed)
     return {
         "seconds": stages.seconds,

@@ -35,8 +35,11 @@ class _Job:
     size: int
 
 
-def write_pack(folder: Path, target: Path, *, name: str, level: str, removed: Mapping[str, Any]) -> str:
-    """Pack everything below `folder` into `target` and return its digest. The same inputs give the same bytes."""
+def write_pack(folder: Path, target: Path, *, name: str, level: str, guide: Mapping[str, Any]) -> str:
+    """Pack everything below `folder` into `target` and return its digest. The same inputs give the same bytes.
+
+    `guide` tells which top-level `modules` are in it, and which were `removed` by which rule.
+    """
     files = _ordered(folder)
     jobs = _jobs(files)
     with ThreadPoolExecutor(os.process_cpu_count()) as pool:
@@ -44,13 +47,12 @@ def write_pack(folder: Path, target: Path, *, name: str, level: str, removed: Ma
     entries = [
         [len(frame), job.size, job.first, job.offset, len(job.files)] for job, frame in zip(jobs, frames, strict=True)
     ]
-    guide = {"name": name, "modules": sorted({_top_module(path) for path, _ in files}), "removed": removed}
     index = {
         "files": [[path, size, _mode(path)] for path, size in files],
         "frames": entries,
         "sha256": [hashlib.sha256(frame).hexdigest() for frame in frames],
     }
-    guiding, packed = _json(guide), _zstd(19).compress(_json(index))
+    guiding, packed = _json({"name": name, **guide}), _zstd(19).compress(_json(index))
     digest = hashlib.sha256(guiding + packed)
     with target.open("wb") as stream:
         stream.write(HEADER.pack(MAGIC, len(guiding), len(packed), digest.digest()))
@@ -60,10 +62,6 @@ def write_pack(folder: Path, target: Path, *, name: str, level: str, removed: Ma
 
 def _json(value: object) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-
-
-def _top_module(path: str) -> str:
-    return path.partition("/")[0].partition(".")[0]
 
 
 def _ordered(folder: Path) -> list[tuple[str, int]]:
