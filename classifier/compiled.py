@@ -61,6 +61,10 @@ class Report(Record, kw_only=True):
         others = [known for known in self.identities if known != identity]
         return replace(self, identities=(*others, identity)[-IDENTITIES_KEPT:])
 
+    def measured_too(self, measured: Mapping[str, Any]) -> Report:
+        """The same report with what was measured of further forms."""
+        return replace(self, measured={**measured, **self.measured})
+
 
 def parse_report(data: bytes) -> Report:
     """Read `report.json`; ModelError if it is malformed."""
@@ -88,6 +92,11 @@ def key_of(prefix: str, version: str, name: str) -> str:
 
 
 def known_fingerprint(snapshot: Snapshot) -> str | None:
-    """The snapshot's fingerprint without reading it: known when it was published, with its objects' SHA-256."""
+    """The snapshot's fingerprint without reading it: known when it was published, with its objects' SHA-256.
+
+    Not when there are `labels.txt` and `serving.json`: which of them gives the labels is only known when they are read.
+    """
+    if {"labels", "serving"} <= {part.role for part in snapshot.parts}:
+        return None
     digests = {part.role: part.sha256 for part in snapshot.parts if part.sha256}
     return fingerprint(digests) if len(digests) == len(snapshot.parts) else None

@@ -38,7 +38,7 @@ class CompiledReader:
         return None
 
     def compiled_model(self, report: Report, deadline: float) -> bytes:
-        """The compiled form that the report is about; ModelError if it isn't that."""
+        """The compiled form that the report is about; ModelError if it isn't there, or isn't that: both may pass."""
         key = key_of(self._prefix, report.fingerprint, MODEL)
         try:
             data = self._s3.get(self._bucket, key, deadline, max_bytes=self._max_bytes)
@@ -49,13 +49,18 @@ class CompiledReader:
         return data
 
     def report(self, info: ObjectInfo, deadline: float) -> Report | None:
-        """The report, None (and a line in the log) if it can not be read; kept for as long as its ETag stays."""
+        """The report, None (and a line in the log) if it can't be used; kept for as long as its ETag stays.
+
+        One that is missing or denied is asked for again the next time, as that may pass.
+        """
         if self._reports.get(info.key, ("", None))[0] != info.etag:
             try:
                 data = self._s3.get(self._bucket, info.key, deadline, max_bytes=MAX_REPORT_BYTES)
-                report = parse_report(data)
-            except (ObjectMissingError, ObjectUnreadableError, ObjectTooLargeError, ModelError) as error:
+                self._reports[info.key] = (info.etag, parse_report(data))
+            except (ObjectMissingError, ObjectUnreadableError) as error:
+                logs.emit("warning", "a compiled form's report can't be read now", error=error)
+                return None
+            except (ObjectTooLargeError, ModelError) as error:
                 logs.emit("warning", "a compiled form's report can't be used", error=error)
-                report = None
-            self._reports[info.key] = (info.etag, report)
+                self._reports[info.key] = (info.etag, None)
         return self._reports[info.key][1]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from classifier import images
+from classifier import images, logs
 from classifier.compiled import LARGEST_DIFFERENCE, Report
 from classifier.engines.keras_engine import KerasEngine, TracedModel, load
 from classifier.engines.litert_engine import LiteRtEngine, thread_count
+from classifier.errors import ImageError
 from classifier.phases import Phases
 from classifier.serving import ModelShape
 
@@ -30,6 +32,7 @@ TIMED_RUNS = 5
 TIE = 1e-6
 """Labels whose scores are as near as this share their place: either may come first."""
 QUANTIZATIONS = ("float16", "int8")
+NARROW_OR_WIDE = {"f16": "float16", "bf16": "bfloat16", "f64": "float64"}
 
 type Compiled = tuple[Report, dict[str, bytes]]
 
@@ -78,9 +81,17 @@ def probe_arrays(preprocessing: Preprocessing, pictures: Sequence[bytes]) -> lis
         smooth = coarse.repeat(8, axis=0).repeat(8, axis=1)[:height, :width]
         generated.append(smooth + random.integers(-20, 21, smooth.shape))
     arrays = [preprocessing.to_array(array.clip(0, 255).astype(np.uint8).tobytes()) for array in generated]
+    return arrays + [array for data in pictures if (array := _decoded(data, preprocessing)) is not None]
+
+
+def _decoded(data: bytes, preprocessing: Preprocessing) -> NDArray[np.float32] | None:
+    """A picture as the model takes it; None, and a line in the log, for what no request could send either."""
     limits = images.ImageLimits()
-    decoded = (images.decode(images.inspect(data, limits), preprocessing, limits) for data in pictures)
-    return arrays + [preprocessing.to_array(picture.pixels) for picture in decoded]
+    try:
+        return preprocessing.to_array(images.decode(images.inspect(data, limits), preprocessing, limits).pixels)
+    except ImageError as error:
+        logs.emit("warning", "a probe picture can't be decoded, it is left out", error=error)
+        return None
 
 
 class _Measured:
@@ -111,8 +122,13 @@ def _converted(model: TracedModel, form: str) -> tuple[bytes | None, str]:
         converter.target_spec.supported_types = [tf.float16]
     try:
         return bytes(converter.convert()), ""
+    except (MemoryError, OSError, tf.errors.ResourceExhaustedError):
+        raise  # memory or /tmp ran short: nothing is known of the model
     except Exception as error:  # noqa: BLE001 - the converter raises whatever its passes do; each means the same here
-        return None, f"LiteRT's built-in operators can't express it: {_first_line(error)}"
+        return (
+            None,
+            f"LiteRT's built-in operators can't express it: {_missing_operators(str(error)) or _first_line(error)}",
+        )
 
 
 def _compared(
@@ -181,6 +197,18 @@ def _versions() -> dict[str, str]:
 
 def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _missing_operators(text: str) -> str:
+    """The operators that the converter names as not built in, and unusual number types; empty where it fails otherwise.
+
+    It lists names, then each use as `tf.Conv2D(tensor<1x16x16x3xf16>, ...)`.
+    """
+    found = re.findall(r"^(?:TF Select|Custom) ops: (.+)$", text, re.MULTILINE)
+    names = sorted({name.strip() for row in found for name in row.split(",")})
+    uses = "".join(re.findall(r"^\s*tf\.\w+\(.+$", text, re.MULTILINE))
+    types = [NARROW_OR_WIDE[kind] for kind in sorted(set(re.findall(r"[<x](bf16|f16|f64)>", uses)))]
+    return f"there is none for {', '.join(names)}{' of ' if types else ''}{', '.join(types)}" if names else ""
 
 
 def _first_line(error: Exception) -> str:

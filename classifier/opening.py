@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from typing import TYPE_CHECKING
 
 from classifier import logs
@@ -18,6 +20,10 @@ if TYPE_CHECKING:
     from classifier.compiled_reader import CompiledReader
     from classifier.engines import Engine, Loaded
     from classifier.serving import Serving
+
+
+RETRY_S, LONGEST_RETRY_S = 5.0, 600.0
+"""When a compiled form that could not be had is asked for again: soon, then half as often each time."""
 
 
 class LoadedModel(Record):
@@ -55,7 +61,7 @@ class Opener:
         self._reader, self._compiled = reader, compiled
         self._open_keras, self._open_litert = open_keras, open_litert
         self._engine, self._patience_s = engine, patience_s
-        self._refused: set[str] = set()
+        self._retries: dict[str, _Retry] = {}
 
     def open(
         self,
@@ -73,34 +79,72 @@ class Opener:
         one's compiled form, but not for more than `patience_s` after the swap.
         """
         report = None if self._engine == "tensorflow" else self._compiled.report_for(snapshot, view.reports, deadline)
-        if report is not None and report.usable and report.model_sha256 not in self._refused:
+        if report is not None and report.usable and self._due(report):
             if current is not None and (report.fingerprint, "litert") == (current.version, current.engine.name):
                 return None if snapshot.identity == current.identity else _renamed(current, snapshot)
-            try:
-                return self._with_litert(snapshot, report, deadline, pulled)
-            except ModelError as error:
-                self._refused.add(report.model_sha256)
-                sentence, counted = "the compiled form is refused, TensorFlow serves", {"compiles_refused": 1}
-                logs.emit("error", sentence, error=error, fields=counted)
-        if self._engine == "litert" and current is None:
-            raise ModelLoadingError("ENGINE=litert, and the bundle has no compiled form yet")
+            opened = self._with_litert(snapshot, report, deadline, pulled)
+            if opened is not None:
+                return opened
         if self._engine == "litert":
+            self._check_litert_alone(report, current)
             return None
         if current is not None:
-            compiling = self._engine == "auto" and report is None and view.now - snapshot.updated < self._patience_s
-            if compiling or snapshot.identity == current.identity:
+            expected = self._engine == "auto" and self._expected(report)
+            patient = expected and view.now - snapshot.updated < self._patience_s
+            if patient or snapshot.identity == current.identity:
                 return None
         return self._with_keras(snapshot, current, deadline, pulled)
 
+    def _due(self, report: Report) -> bool:
+        """Whether the compiled form failed never, or long enough ago."""
+        retry = self._retries.get(report.model_sha256)
+        return retry is None or time.monotonic() >= retry.at
+
+    def _expected(self, report: Report | None) -> bool:
+        """Whether a compiled form may yet come to serve: there is none, or one that can't be had at the moment."""
+        if report is None:
+            return True
+        retry = self._retries.get(report.model_sha256)
+        return report.usable and not (retry is not None and math.isinf(retry.at))
+
+    def _check_litert_alone(self, report: Report | None, current: LoadedModel | None) -> None:
+        """With ENGINE=litert a bundle without a compiled form leaves the old model; without one it is an error."""
+        if current is not None:
+            return
+        if report is not None and not self._expected(report):
+            raise ModelError(f"ENGINE=litert, and the compiled form is refused: {report.reason or 'it failed here'}")
+        raise ModelLoadingError("ENGINE=litert, and the bundle has no compiled form yet")
+
     def _with_litert(
         self, snapshot: Snapshot, report: Report, deadline: float, pulled: Callable[[], None]
-    ) -> LoadedModel:
+    ) -> LoadedModel | None:
+        """The compiled form, None if it can't be had now (it is tried again later) or fails (it never is)."""
         phases = Phases()
-        with phases.measure("pull"):
-            model = self._compiled.compiled_model(report, deadline)
+        try:
+            with phases.measure("pull"):
+                model = self._compiled.compiled_model(report, deadline)
+        except ModelError as error:
+            known = self._retries.get(report.model_sha256)
+            pause_s = RETRY_S if known is None else min(2 * known.pause_s, LONGEST_RETRY_S)
+            self._refuse(report, _Retry(time.monotonic() + pause_s, pause_s), error)
+            return None
         pulled()
-        opened = self._open_litert(model, report)
+        try:
+            opened = self._open_litert(model, report)
+        except ModelError as error:
+            self._refuse(report, _Retry(math.inf, math.inf), error)
+            return None
+        self._retries.pop(report.model_sha256, None)
         return _loaded(report.fingerprint, snapshot, opened, phases, compiled_only=report.compiled_only)
+
+    def _refuse(self, report: Report, retry: _Retry, error: ModelError) -> None:
+        self._retries[report.model_sha256] = retry
+        passing = not math.isinf(retry.at)
+        sentence = "the compiled form can't be had now" if passing else "the compiled form is refused"
+        fields = {"compiles_refused": 1, "version": report.fingerprint} | (
+            {"retry_s": retry.pause_s} if passing else {}
+        )
+        logs.emit("error", sentence, error=error, fields=fields)
 
     def _with_keras(
         self, snapshot: Snapshot, current: LoadedModel | None, deadline: float, pulled: Callable[[], None]
@@ -112,6 +156,13 @@ class Opener:
             return _renamed(current, snapshot)
         pulled()
         return _loaded(bundle.fingerprint, snapshot, self._open_keras(bundle), phases)
+
+
+class _Retry(Record):
+    """From when on, by time.monotonic(), a compiled form that failed is tried again, and how long that pause is."""
+
+    at: float
+    pause_s: float
 
 
 def _loaded(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _SIGNED = {"Authorization": f"AWS4-HMAC-SHA256 Credential=testing/20260101/{REGION}/s3/aws4_request"}
 _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+_DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def _session() -> Any:  # noqa: ANN401
 
 
 class LocalS3:
-    """A server. `requests` is what it was asked; while `failing` answers true for a request, that one gets 503.
+    """A server. `requests` is what it was asked; a request for which `failing` answers true gets 503, `denying` 403.
 
     Each of `listeners` is told what was created and removed, after it happened and before the caller hears of it.
     """
@@ -59,6 +60,7 @@ class LocalS3:
         self._server: BaseWSGIServer | None = None
         self.requests: list[S3Request] = []
         self.failing: Callable[[S3Request], bool] | None = None
+        self.denying: Callable[[S3Request], bool] | None = None
         self.listeners: list[Callable[[S3Change], None]] = []
 
     @property
@@ -109,10 +111,9 @@ class LocalS3:
             request = S3Request(environ["REQUEST_METHOD"], path, environ.get("QUERY_STRING", ""), time.time(), caller)
             self.requests.append(request)
             if self.failing is not None and self.failing(request):
-                environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-                headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(_SLOW_DOWN)))]
-                start_response("503 Slow Down", headers)
-                return [_SLOW_DOWN]
+                return _refused("503 Slow Down", _SLOW_DOWN, environ, start_response)
+            if self.denying is not None and self.denying(request):
+                return _refused("403 Forbidden", _DENIED, environ, start_response)
             return self._tell(app, request, environ, start_response) if self.listeners else app(environ, start_response)
 
         return watched
@@ -139,3 +140,9 @@ class LocalS3:
                 listener(change)
         start_response(status, list(headers))
         return [body]
+
+
+def _refused(status: str, body: bytes, environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    start_response(status, [("Content-Type", "application/xml"), ("Content-Length", str(len(body)))])
+    return [body]

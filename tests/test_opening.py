@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
+from collections.abc import Callable, Iterator
 from copy import replace
 
 import numpy as np
 import pytest
 
+from classifier import opening
 from classifier.bundle import Snapshot
 from classifier.bundle_reader import Bundle
 from classifier.compiled import MODEL, REPORT, Report, key_of, parse_report
@@ -17,11 +20,13 @@ from classifier.errors import ModelError, ModelLoadingError
 from classifier.model_store import ModelStore
 from classifier.opening import LoadedModel, Opener
 from classifier.serving import ModelShape, parse_serving
+from local.s3 import LocalS3, S3Request
 from tests.conftest import Bucket
 
 PREFIX = "models/dev/"
 SHAPE = ModelShape(8, 8, 3, 2, "softmax")
 TFLITE = b"compiled"
+TFLITE_SHA256 = hashlib.sha256(TFLITE).hexdigest()
 
 
 class Named:
@@ -75,7 +80,7 @@ class World:
             shape=SHAPE,
             serving=None,
             labels="cat\ndog",
-            model_sha256=hashlib.sha256(TFLITE).hexdigest(),
+            model_sha256=TFLITE_SHA256,
             model_bytes=len(TFLITE),
         )
         self.bucket.put(key_of(PREFIX, bundle.fingerprint, MODEL), model)
@@ -162,6 +167,75 @@ def test_a_compiled_form_that_is_not_what_its_report_is_about_is_refused(world: 
     assert engine_of(world.open()) == "tensorflow"
 
 
+@pytest.fixture(autouse=True)
+def _allowed(s3_server: LocalS3) -> Iterator[None]:
+    yield
+    s3_server.denying = None
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed may be tried again at once."""
+    monkeypatch.setattr(opening, "RETRY_S", 0.0)
+
+
+def denied(part: str) -> Callable[[S3Request], bool]:
+    return lambda request: request.method == "GET" and part in request.path
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("part", [MODEL, REPORT])
+def test_a_compiled_form_that_is_denied_for_a_moment_serves_once_it_is_not(world: World, part: str) -> None:
+    world.put_compiled()
+    world.bucket.server.denying = denied(part)
+    warm = world.open()
+    assert engine_of(warm) == "tensorflow"
+    assert world.open(warm) is None
+    world.bucket.server.denying = None
+    assert engine_of(world.open(warm)) == "litert"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_damaged_compiled_form_serves_once_it_is_repaired(world: World) -> None:
+    world.put_compiled(model=b"half of it")
+    warm = world.open()
+    assert engine_of(warm) == "tensorflow"
+    world.put_compiled()
+    assert engine_of(world.open(warm)) == "litert"
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_damaged_report_counts_once_it_is_repaired(world: World) -> None:
+    world.put_compiled()
+    world.bucket.put(key_of(PREFIX, world.store.bundles.read(world.snapshot(), soon()).fingerprint, REPORT), b"{")
+    warm = world.open()
+    assert engine_of(warm) == "tensorflow"
+    world.put_compiled()
+    assert engine_of(world.open(warm)) == "litert"
+
+
+def test_what_cannot_be_had_is_asked_for_ever_less_often(world: World) -> None:
+    world.put_compiled(model=b"half of it")
+    warm = world.open()
+    world.bucket.server.requests.clear()
+    assert [world.open(warm) for _ in range(3)] == [None] * 3
+    assert [request for request in world.bucket.server.requests if request.path.endswith(MODEL)] == []
+    (retry,) = world.opener._retries.values()
+    world.opener._retries = {TFLITE_SHA256: replace(retry, at=0.0)}
+    assert world.open(warm) is None
+    assert world.opener._retries[TFLITE_SHA256].pause_s == 2 * opening.RETRY_S
+
+
+def test_a_warm_function_stays_with_the_old_model_while_the_new_compiled_form_is_denied(world: World) -> None:
+    world.put_compiled()
+    warm = world.open()
+    world.swap("two")
+    world.put_compiled()
+    world.bucket.server.denying = denied(MODEL)
+    assert engine_of(warm) == "litert"
+    assert world.open(warm) is None
+
+
 def test_a_compiled_form_that_fails_is_not_tried_again(world: World) -> None:
     world.put_compiled()
     world.litert_fails = True
@@ -191,6 +265,36 @@ def test_litert_alone_waits_for_the_compiled_form(bucket: Bucket) -> None:
     world.swap("one")
     with pytest.raises(ModelLoadingError, match="no compiled form"):
         world.open()
+    world.put_compiled()
+    warm = world.open()
+    world.swap("two")
+    assert world.open(warm) is None
+    world.put_compiled(usable=False)
+    assert world.open(warm) is None
+    with pytest.raises(ModelError, match="scores differ"):
+        world.open()
+
+
+def test_labels_in_two_places_do_not_hide_the_compiled_form_of_a_published_bundle(world: World) -> None:
+    """Its objects' SHA-256 are known then, but which of them count is not."""
+    world.bucket.put(PREFIX + "labels.txt", b"cat\ndog")
+    world.bucket.put(PREFIX + "serving.json", b'{"labels": ["cat", "dog"]}')
+    world.put_compiled()
+    newest = world.snapshot()
+    published = {
+        part.key.removeprefix(PREFIX): {
+            "key": part.key,
+            "etag": part.etag,
+            "version_id": world.bucket.boto.head_object(Bucket=world.bucket.name, Key=part.key)["VersionId"],
+            "size": part.size,
+            "sha256": hashlib.sha256(
+                world.bucket.boto.get_object(Bucket=world.bucket.name, Key=part.key)["Body"].read()
+            ).hexdigest(),
+        }
+        for part in newest.parts
+    }
+    world.bucket.put(PREFIX + "published.json", json.dumps({"objects": published}).encode())
+    assert engine_of(world.open()) == "litert"
 
 
 def test_a_report_survives_being_stored(world: World) -> None:
