@@ -112,10 +112,10 @@ def _survey(file: h5py.File, max_bytes: int) -> tuple[dict[str, Dataset], frozen
         if depth > _MAX_DEPTH:
             raise ModelTooLargeError(f"weights: groups are nested more than {_MAX_DEPTH} deep, or in a circle")
         groups.add(path)
+        seen += len(group)  # known before any of them is looked at
+        if seen > _MAX_OBJECTS:
+            raise ModelTooLargeError(f"weights: more than {_MAX_OBJECTS:,} objects")
         for name in group:
-            seen += 1
-            if seen > _MAX_OBJECTS:
-                raise ModelTooLargeError(f"weights: more than {_MAX_OBJECTS:,} objects")
             inner = f"{path}/{name}" if path else name
             if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
                 raise ModelNotAllowedError(f"weights: {inner!r} is a link to somewhere else")
