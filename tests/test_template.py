@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,25 +33,33 @@ EVERYTHING = {
     "alarmTopic": "arn:aws:sns:us-east-1:123456789012:alarms",
     "concurrency": "5",
     "compileConcurrency": "1",
+    "provisioned": "1",
+    "bulkQueue": "true",
+    "bulkMap": "true",
+    "bulkConcurrency": "7",
 }
 VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
     "dev": ("dev", {}),
     "prod": ("prod", {}),
     "everything": ("prod", EVERYTHING),
-    "jwt": ("dev", {"door": "http-jwt"}),
+    "jwt": ("dev", {"door": "http-jwt", "jwtIssuer": "https://issuer.example/", "jwtAudience": "us"}),
     "iam": ("dev", {"door": "http-iam"}),
-    "rest": ("dev", {"door": "rest-key", "provisioned": "1"}),
-    "given": ("dev", {"modelBucket": "their-models", "imageBucket": "their-pictures"}),
+    "rest": ("dev", EVERYTHING | {"door": "rest-key"}),
+    "given": ("dev", {"modelBucket": "their-models", "imageBucket": "their-pictures", "door": "rest"}),
     "bulk": ("dev", {"bulkQueue": "true", "bulkMap": "true", "bulkConcurrency": "7", "imageBucket": "their-pictures"}),
 }
+EMPTY_ZIP = b"PK\5\6" + bytes(18)
 
 
 @cache
 def rendered(variant: str) -> dict[str, Any]:
-    """The CloudFormation template, with the code's zip left as it is: without our plugins nothing is installed."""
+    """The CloudFormation template; the code is an empty zip, as zipping ours would take most of the time."""
     stage, parameters = VARIANTS[variant]
     with TemporaryDirectory() as name:
         folder = light_copy(Path(name))
+        (folder / "code.zip").write_bytes(EMPTY_ZIP)
+        service = (folder / "serverless.yml").read_text()
+        (folder / "serverless.yml").write_text(service.replace("\npackage:\n", "\npackage:\n  artifact: code.zip\n"))
         command: list[str | Path] = [folder / "node_modules" / ".bin" / "serverless", "package", "--stage", stage]
         given = [part for name, value in parameters.items() for part in ("--param", f"{name}={value}")]
         keys = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
@@ -68,18 +77,33 @@ def resources(variant: str, kind: str) -> dict[str, Any]:
     return {name: one["Properties"] for name, one in found.items() if one["Type"] == kind}
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_cfn_lint_has_nothing_to_say_that_is_not_listed_with_its_reason(variant: str, tmp_path: Path) -> None:
-    (tmp_path / "template.json").write_text(json.dumps(rendered(variant)))
-    lint: list[str | Path] = [
-        Path(sys.executable).with_name("cfn-lint"),
-        "--regions",
-        "us-east-1",
-        "--",
-        tmp_path / "template.json",
-    ]
-    done = subprocess.run(lint, capture_output=True, text=True, check=False)
+def test_cfn_lint_has_nothing_to_say_that_is_not_listed_with_its_reason(tmp_path: Path) -> None:
+    """All at once, as starting it takes longer than a template does."""
+    for variant in VARIANTS:
+        (tmp_path / f"{variant}.json").write_text(json.dumps(rendered(variant)))
+    lint = [str(Path(sys.executable).with_name("cfn-lint")), "--regions", "us-east-1", "--"]
+    done = subprocess.run([*lint, *sorted(tmp_path.glob("*"))], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_every_parameter_is_switched_on_somewhere() -> None:
+    given = {name for _, parameters in VARIANTS.values() for name in parameters}
+    default = (PROJECT / "serverless.yml").read_text().partition("  default:\n")[2].partition("  prod:\n")[0]
+    switches = set(re.findall(r"^    (\w+): (?:null|none|false|PassThrough)\b", default, re.MULTILINE))
+    assert switches - given == set()
+
+
+@pytest.mark.parametrize("variant", ["everything", "bulk"])
+def test_no_rule_has_more_wildcards_than_eventbridge_takes(variant: str) -> None:
+    """It counts the beginnings of wildcard patterns that one key can have at once, and refuses a rule above ten.
+
+    Patterns alike up to their only `*` count twice each for a key that got one character past it, whatever that is.
+    """
+    for rule in resources(variant, "AWS::Events::Rule").values():
+        keys = rule.get("EventPattern", {"detail": {"object": {"key": []}}})["detail"]["object"]["key"]
+        patterns = [one["wildcard"] for one in keys if isinstance(one, dict) and "wildcard" in one]
+        assert all(pattern.count("*") == 1 for pattern in patterns)
+        assert 2 * len(patterns) <= 10
 
 
 @pytest.mark.parametrize("variant", ["dev", "given", "rest"])
@@ -137,8 +161,12 @@ def test_buckets_are_private_encrypted_versioned_and_refuse_plain_http(variant: 
 def test_the_http_api_hands_everything_to_one_function_and_is_throttled(
     variant: str, authorization: str | None
 ) -> None:
-    (route,) = resources(variant, "AWS::ApiGatewayV2::Route").values()
-    assert (route["RouteKey"], route.get("AuthorizationType")) == ("$default", authorization)
+    routes = {
+        one["RouteKey"]: one.get("AuthorizationType") for one in resources(variant, "AWS::ApiGatewayV2::Route").values()
+    }
+    # A browser's preflight has no credentials.
+    preflight = {} if authorization is None else {"OPTIONS /{proxy+}": None}
+    assert routes == {"$default": authorization} | preflight
     (stage,) = resources(variant, "AWS::ApiGatewayV2::Stage").values()
     settings = stage["DefaultRouteSettings"]
     assert (settings["ThrottlingRateLimit"], settings["ThrottlingBurstLimit"]) == (100, 200)
@@ -148,10 +176,35 @@ def test_the_http_api_hands_everything_to_one_function_and_is_throttled(
 def test_a_rest_api_takes_pictures_as_they_are_and_wants_a_key() -> None:
     (api,) = resources("rest", "AWS::ApiGateway::RestApi").values()
     assert api["BinaryMediaTypes"] == ["*/*"]
-    methods = resources("rest", "AWS::ApiGateway::Method").values()
-    assert [one["ApiKeyRequired"] for one in methods] == [True, True]
+    assert api["EndpointConfiguration"] == {"Types": ["REGIONAL"]}
+    methods = [
+        (one["HttpMethod"], one["ApiKeyRequired"]) for one in resources("rest", "AWS::ApiGateway::Method").values()
+    ]
+    assert sorted(methods) == [("ANY", True), ("ANY", True), ("OPTIONS", False)]
     (plan,) = resources("rest", "AWS::ApiGateway::UsagePlan").values()
     assert plan["Throttle"] == {"BurstLimit": 200, "RateLimit": 100}
+
+
+@pytest.mark.parametrize(("variant", "stage"), [("everything", "HttpApiStage"), ("rest", "ApiGatewayUsagePlan")])
+def test_a_domain_waits_for_the_stage_that_it_leads_to(variant: str, stage: str) -> None:
+    found = rendered(variant)["Resources"]
+    assert found["DomainMapping"]["DependsOn"] == [stage]
+    if variant == "rest":  # whose stage is made by a resource with another name each time
+        assert found[found[stage]["DependsOn"]]["Type"] == "AWS::ApiGateway::Deployment"
+        assert found["DomainMapping"]["Properties"]["Stage"] == "dev"
+
+
+def test_provisioned_executions_are_the_ones_that_callers_reach() -> None:
+    alias = rendered("everything")["Resources"]["ClassifyProvConcLambdaAlias"]["Properties"]
+    assert alias["ProvisionedConcurrencyConfig"] == {"ProvisionedConcurrentExecutions": 1}
+    (integration,) = resources("everything", "AWS::ApiGatewayV2::Integration").values()
+    assert integration["IntegrationUri"]["Fn::Join"][1][-1] == alias["Name"]
+
+
+def test_what_commands_in_the_documentation_need_is_an_output() -> None:
+    conditions = {name: one.get("Condition") for name, one in rendered("everything")["Outputs"].items()}
+    assert {"ModelPlace": None, "ImagePlace": None, "DomainTarget": "HasDomain"}.items() <= conditions.items()
+    assert {"BulkMachineArn": "BulkMapped", "BulkDeadQueueArn": "BulkQueued"}.items() <= conditions.items()
 
 
 def test_parameters_become_what_they_say() -> None:
@@ -188,6 +241,7 @@ def test_the_request_that_keeps_a_sandbox_warm_is_one_that_the_handler_reads() -
 def test_dashboard_and_alarms_show_metrics_that_the_log_carries() -> None:
     (dashboard,) = resources("dev", "AWS::CloudWatch::Dashboard").values()
     widgets = json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]
+    assert 'SEARCH(\'{"keras-classifier/dev",code} MetricName="errors"\'' in json.dumps(widgets).replace('\\"', '"')
     shown = [metric for one in widgets for metric in _spelt_out(one["properties"].get("metrics", []))]
     ours = {(names[1], names[2::2]) for names in shown if names[0] == "keras-classifier/dev"}
     known = {(name, dimensions) for dimensions, names in METRICS.items() for name in names}
