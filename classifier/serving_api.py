@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from classifier import function_memory, sources, tensors
+from classifier import function_memory, json_body, sources, tensors
 from classifier.errors import ImageError, OutOfTimeError, RequestError
 from classifier.phases import Phases
 from classifier.responses import Response, json_response, server_timing
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from classifier.events import Request
     from classifier.images import ImageLimits, Picture
     from classifier.routes import Exchange
     from classifier.serving import Serving
@@ -56,20 +57,21 @@ class ServingApi:
             case "metadata":
                 return json_response(metadata_of(self._model(target, exchange), self.model_name))
             case "predict":
-                rows, key = tensors.read_rows(self._document(target, request.body))
+                rows, key = tensors.read_rows(self._document(target, request))
                 return self._run(target, exchange, rows, lambda found, _: {key: [_decimals(raw) for raw in found]})
             case "classify":
-                rows = tensors.read_examples(self._document(target, request.body))
+                rows = tensors.read_examples(self._document(target, request))
                 return self._run(target, exchange, rows, lambda found, serving: {"results": _labelled(found, serving)})
         raise RequestError(
             "regress",
             public=f"Expected regression signature method_name to be tensorflow/serving/regress. Was: {PREDICT_METHOD}",
         )
 
-    def _document(self, target: Target, body: bytes) -> Mapping[str, Any]:
+    def _document(self, target: Target, request: Request) -> Mapping[str, Any]:
+        left = function_memory.left(self.limits.function_memory_bytes)
+        body = json_body.plain_json(request.body, request.headers.get("content-encoding", ""), left)
         if not body.strip():
             raise RequestError(public="JSON Parse error: The document is empty")
-        tensors.check_memory(body, function_memory.left(self.limits.function_memory_bytes))
         try:
             document = sources.read_json(body)
         except RequestError as error:

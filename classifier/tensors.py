@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 INPUT = "image"
 _MAX_DEPTH = 8
 _JSON_TYPES: dict[type, str] = {str: "String", bool: "Bool", type(None): "Null", dict: "Object"}
-_PARSED_BYTES = 40
-"""Most memory that a byte of JSON takes once parsed: empty objects and short lists took 25."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +76,6 @@ class Encoded:
 
 
 type Rows = Numbers | Encoded
-
-
-def check_memory(body: bytes, left: int | None) -> None:
-    """RequestError if parsing the JSON in `body` could take more than `left` bytes; None is no limit."""
-    most = len(body) * _PARSED_BYTES
-    if left is not None and most > left:
-        raise RequestError(
-            f"{len(body)} bytes of JSON may take {most} bytes, {left} are left",
-            public="The request holds more than there is memory for. Send fewer rows at once.",
-        )
 
 
 def read_rows(document: Mapping[str, Any]) -> tuple[Rows, str]:
