@@ -78,6 +78,8 @@ class Publication(Record):
 
     parts: tuple[Part, ...]
     written: float
+    replaced: frozenset[tuple[str, str]] = frozenset()
+    """Names and ETags of the objects that had been swapped in by hand before: S3's times are whole seconds."""
 
 
 def choose(
@@ -85,15 +87,15 @@ def choose(
 ) -> Snapshot | Unsettled | None:
     """The newest bundle of a listing of the prefix, None if it is incomplete.
 
-    Published objects are taken as pinned. An object that differs from its pinned version and is no older than
+    Published objects are taken as pinned. An object that differs from its pinned version and is newer than
     `published.json` was swapped by hand: it counts once the last such swap is `settle_s` seconds old by S3's clock.
     """
     pinned = {part.role: part for part in publication.parts} if publication else {}
     since = publication.written if publication else 0.0
     swapped = {
         part.role: part
-        for part in _current(objects)
-        if part.modified >= since and not (part.role in pinned and pinned[part.role].etag == part.etag)
+        for part in _current(info for info in objects if publication is None or _is_newer(info, publication))
+        if not (part.role in pinned and pinned[part.role].etag == part.etag)
     }
     newest = max((part.modified for part in swapped.values()), default=since)
     if swapped and now - newest < settle_s:
@@ -102,6 +104,13 @@ def choose(
     if not all(role in parts for role in REQUIRED):
         return None
     return Snapshot(tuple(parts[role] for role in sorted(parts)), newest)
+
+
+def _is_newer(info: ObjectInfo, publication: Publication) -> bool:
+    """Whether the object came after `published.json`: within one second the publisher's own word decides."""
+    if info.modified != publication.written:
+        return info.modified > publication.written
+    return (_name(info.key), info.etag) not in publication.replaced
 
 
 def quiet_moments(versions: Iterable[ObjectInfo], settle_s: float, now: float) -> list[float]:
@@ -131,9 +140,10 @@ def parse_publication(data: bytes, written: float, prefix: str) -> Publication:
         document: Mapping[str, Any] = json.loads(data)
         entries: Mapping[str, Mapping[str, Any]] = document["objects"]
         parts = tuple(_pinned(name, entry, written, prefix) for name, entry in entries.items() if name in ROLES)
+        replaced = frozenset((str(name), str(etag)) for name, etag in document.get("replaced", {}).items())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{prefix}{PUBLISHED} is malformed: {error!r}") from error
-    return Publication(parts, written)
+    return Publication(parts, written, replaced)
 
 
 def fingerprint(digests: Mapping[Role, str]) -> str:

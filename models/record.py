@@ -101,9 +101,13 @@ def is_whole(record: Record, there: set[tuple[str, str]]) -> bool:
 
 
 def write(place: Place, document: Mapping[str, Any], seen: Record | None) -> Record:
-    """Write published.json if it still is what `seen` was (None: if there is none); ConflictError if it isn't."""
-    from botocore.exceptions import ClientError
+    """Write published.json if it still is what `seen` was (None: if there is none); ConflictError if it isn't.
 
+    It also names the objects at the root that are older, which S3's times, whole seconds, may not tell.
+    """
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    document = {**document, "replaced": _at_the_root(place)}
     key, body = place.prefix + PUBLISHED, json.dumps(document, indent=1).encode()
     condition = {"IfMatch": f'"{seen.etag}"'} if seen else {"IfNoneMatch": "*"}
     with s3_trouble(f"writing s3://{place.bucket}/{key}"):
@@ -111,11 +115,43 @@ def write(place: Place, document: Mapping[str, Any], seen: Record | None) -> Rec
             put = place.client.put_object(
                 Bucket=place.bucket, Key=key, Body=body, ContentType="application/json", **condition
             )
+        except BotoCoreError as error:
+            return _after_no_reply(place, document, error)
         except ClientError as error:
+            if error.response["ResponseMetadata"].get("HTTPStatusCode", 0) >= 500:
+                return _after_no_reply(place, document, error)
             if error_code(error) not in (*LOST, *NOT_THERE):
                 raise
             return _after_a_lost_race(place, document, error)
     return Record(document, put["ETag"].strip('"'), datetime.now(UTC).timestamp())
+
+
+def _after_no_reply(place: Place, document: Mapping[str, Any], error: Exception) -> Record:
+    """S3 may have written it all the same: what it holds now tells."""
+    try:
+        current = read_current(place)
+    except PlaceError as second:
+        raise PlaceError(
+            f"S3 did not say whether published.json was written ({error}), and can't be asked ({second}): "
+            f"`list` will show what serves"
+        ) from error
+    if current is not None and current.document == document:
+        return current
+    raise PlaceError(f"writing {place.url}/{PUBLISHED}: {error}. Nothing of yours went live") from error
+
+
+def _at_the_root(place: Place) -> dict[str, str]:
+    """ETags by name of what was swapped in by hand until now."""
+    with s3_trouble(f"listing {place.url}"):
+        pages = place.client.get_paginator("list_objects_v2").paginate(
+            Bucket=place.bucket, Prefix=place.prefix, Delimiter="/"
+        )
+        found = [
+            (item["Key"].removeprefix(place.prefix), item["ETag"])
+            for page in pages
+            for item in page.get("Contents", [])
+        ]
+    return {name: etag.strip('"') for name, etag in found if name in ROLES}
 
 
 def _after_a_lost_race(place: Place, document: Mapping[str, Any], error: Exception) -> Record:

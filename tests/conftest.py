@@ -14,9 +14,13 @@ from classifier.sigv4 import Credentials
 from classifier.storage import S3
 from local.cloud import Config, LocalLambda
 from local.s3 import LocalS3
+from models.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+PLACE_PREFIX = "models/dev/"
 
 # The same examples each time: a failure is a change's doing, not chance's.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
@@ -59,6 +63,30 @@ def bucket(s3_server: LocalS3) -> Iterator[Bucket]:
     s3_server.requests.clear()
     yield Bucket(name, s3_server.client(), s3, s3_server.endpoint, s3_server)
     s3_server.failing = None
+
+
+@pytest.fixture
+def place(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """An empty place, which the environment names too; swaps by hand count at once there."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": bucket.endpoint_url,
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "MODEL_BUCKET": bucket.name,
+        "MODEL_PREFIX": PLACE_PREFIX,
+        "SWAP_SETTLE_SECONDS": "0",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return Place(bucket.name, PLACE_PREFIX, bucket.boto)
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One trained model in every form that can be published, and things that can't (tests/model_sources.py)."""
+    from tests.model_sources import write_sources
+
+    return write_sources(tmp_path_factory.mktemp("sources"))
 
 
 @pytest.fixture

@@ -81,6 +81,22 @@ def test_a_swap_in_the_second_of_publishing_is_noticed() -> None:
     assert etags(choose(same_second, PUBLICATION, 1000, SETTLE_S)) == {"architecture": "A1", "weights": "W2"}
 
 
+def test_a_swap_that_publishing_replaced_in_the_same_second_does_not_count() -> None:
+    objects = [info("architecture.json", "A0", 100), info("model.weights.h5", "W2", 100)]
+    seen = replace(PUBLICATION, replaced=frozenset({("architecture.json", "A0"), ("model.weights.h5", "W2")}))
+    assert choose(objects, seen, 1000, SETTLE_S) == Snapshot(PUBLICATION.parts, 100)
+    later = [*objects[:1], info("model.weights.h5", "W3", 100)]
+    assert etags(choose(later, seen, 1000, SETTLE_S)) == {"architecture": "A1", "weights": "W3"}
+    again = [*objects[:1], info("model.weights.h5", "W2", 101)]
+    assert etags(choose(again, seen, 1000, SETTLE_S)) == {"architecture": "A1", "weights": "W2"}
+
+
+def test_of_two_weights_files_of_one_second_the_one_that_came_after_publishing_counts() -> None:
+    seen = replace(PUBLICATION, replaced=frozenset({("weights.h5", "W2")}))
+    both = [info("model.weights.h5", "W3", 100), info("weights.h5", "W2", 100)]
+    assert etags(choose(both, seen, 1000, SETTLE_S))["weights"] == "W3"
+
+
 def test_a_swap_over_a_published_bundle_waits_until_it_is_quiet_then_wins() -> None:
     swapped = [info("architecture.json", "A1", 99), info("model.weights.h5", "W2", 200)]
     assert choose(swapped, PUBLICATION, 205, SETTLE_S) == Unsettled(5)
@@ -129,6 +145,8 @@ def test_a_publication_pins_keys_and_versions() -> None:
     publication = parse_publication(json.dumps(document).encode(), 5, PREFIX)
     part = Part("architecture", PREFIX + "x", "e", 3, 5, version_id="v", sha256="0" * 64)
     assert publication == Publication((part,), 5)
+    named = parse_publication(json.dumps({**document, "replaced": {"weights.h5": "e"}}).encode(), 5, PREFIX)
+    assert named == Publication((part,), 5, frozenset({("weights.h5", "e")}))
 
 
 @pytest.mark.parametrize(
@@ -138,6 +156,7 @@ def test_a_publication_pins_keys_and_versions() -> None:
         b"[]",
         b'{"objects": []}',
         b'{"objects": {"architecture.json": {}}}',
+        b'{"objects": {}, "replaced": []}',
         json.dumps({"objects": {"architecture.json": {**ENTRY, "key": "other/x"}}}).encode(),
         json.dumps({"objects": {"architecture.json": {**ENTRY, "key": PREFIX + "../x"}}}).encode(),
         json.dumps({"objects": {"architecture.json": {**ENTRY, "size": "many"}}}).encode(),

@@ -1,0 +1,87 @@
+"""Promoting: exactly what serves, with its compiled form, and only what was verified."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from classifier.compiled import key_of
+from models import record
+from models.command import main
+from models.place import Place
+from models.release import usable_report
+from tests.conftest import PLACE_PREFIX, Bucket
+from tests.stand_ins import compiled_is_whole, publish, release, served
+
+
+def test_promoting_copies_the_pinned_versions_and_the_compiled_form(place: Place, bucket: Bucket) -> None:
+    version = publish(place, 1).version
+    bucket.put(f"{PLACE_PREFIX}versions/{version}/model.weights.h5", b"written over afterwards")
+    assert main(["promote", "--from", "dev", "--to", "prod"]) == 0
+    prod = Place(bucket.name, "models/prod/", bucket.boto)
+    assert served(prod) == version
+    assert usable_report(prod, version) is not None
+    copied = record.read_current(prod)
+    assert copied is not None
+    assert copied.document["promoted_from"] == place.url
+
+
+@pytest.mark.usefixtures("place")
+def test_promoting_what_nobody_verified_is_refused_unless_asked_for(bucket: Bucket) -> None:
+    for name, data in release(1).files.items():
+        bucket.put(PLACE_PREFIX + name, data)
+    assert main(["promote", "--from", "dev", "--to", "prod"]) == 1
+    assert main(["promote", "--from", "dev", "--to", "prod", "--unverified"]) == 0
+    assert served(Place(bucket.name, "models/prod/", bucket.boto)) == release(1).version
+    assert main(["promote", "--from", "prod", "--to", "third"]) == 1
+
+
+@pytest.mark.usefixtures("place")
+def test_a_bundle_swapped_in_by_hand_and_compiled_can_be_promoted(bucket: Bucket) -> None:
+    given = release(1)
+    etags = {name: bucket.put(PLACE_PREFIX + name, data)["ETag"].strip('"') for name, data in given.files.items()}
+    assert given.report is not None
+    roles = {"architecture.json": "architecture", "model.weights.h5": "weights", "serving.json": "serving"}
+    report = given.report.also_for(frozenset((roles[name], etag) for name, etag in etags.items()))  # type: ignore[misc]
+    bucket.put(key_of(PLACE_PREFIX, given.version, "model.tflite"), given.compiled["model.tflite"])
+    bucket.put(key_of(PLACE_PREFIX, given.version, "report.json"), report.to_json())
+    assert main(["promote", "--from", "dev", "--to", "prod"]) == 0
+    prod = Place(bucket.name, "models/prod/", bucket.boto)
+    assert served(prod) == given.version
+    assert compiled_is_whole(Place(bucket.name, PLACE_PREFIX, bucket.boto), given.version)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["show", "--version", "0000"], 2),
+        (["show", "not a place"], 2),
+        (["list", "s3://no-such-bucket-here/models"], 3),
+        (["diff"], 3),
+        (["rollback", "--to", ""], 3),
+        (["promote", "--from", "dev", "--to", "dev"], 2),
+        (["promote", "--from", "nothing", "--to", "dev"], 3),
+    ],
+)
+def test_what_can_not_be_done_ends_with_a_sentence_and_its_code(
+    place: Place, capsys: Any, arguments: list[str], code: int
+) -> None:
+    publish(place, 1)
+    assert main(arguments) == code
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("models: ")
+
+
+def test_a_diff_names_what_changed(place: Place, capsys: Any) -> None:
+    publish(place, 1)
+    publish(place, 2)
+    assert main(["diff", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["facts"]["source"] == ["number 1", "number 2"]
+    assert [line for line in document["serving.json"] if line[1:].strip().startswith('"label ')] == [
+        '-  "label 1"',
+        '+  "label 2"',
+    ]
