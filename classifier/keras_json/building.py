@@ -261,6 +261,8 @@ def _operation(kind: str) -> Callable[..., Any]:
         return lambda x: keras.ops.repeat(x, 3, axis=-1)
     if name == "exact_gelu":  # TensorFlow's default; keras.ops.gelu's is the approximation
         return lambda x, approximate=False: keras.ops.gelu(x, approximate=approximate)
+    if name == "einsum":  # Keras writes what it was made with, as `subscripts`; the function takes that first
+        return lambda *operands, subscripts: keras.ops.einsum(subscripts, *operands)
     found: Any = keras.ops
     for part in name.split("."):
         found = getattr(found, part)

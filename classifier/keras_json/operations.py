@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from classifier.keras_json.document import Json
 
 _LOWERED = words("""
-    Abs Absolute Add All Any Argmax Argmin Average Ceil Clip Concatenate Cos Divide Dot Einsum Elu Equal Erf Exp Expm1
-    Flip Floor Gelu Glu Greater Less Log Log10 Log1p Log2 Logsumexp Matmul Max Maximum Mean Median Min Minimum Mod
-    Moveaxis Multiply Negative Normalize Pad Power Prod Ravel Reciprocal Relu Relu6 Repeat Reshape Roll Round Rsqrt Selu
-    Sigmoid Sign Silu Sin Softmax Softplus Softsign Split Sqrt Square Squeeze Stack Std Subtract Sum Swapaxes Take Tan
-    Tanh Tensordot Tile Transpose Var Where Cast Celu Squareplus Sparsemax
+    Abs Absolute Add All Any Argmax Argmin Average Ceil Clip Concatenate Cos Cumsum Divide Dot Einsum Elu Equal Erf Exp
+    Expm1 Flip Floor Gelu Glu Greater Less Log Log10 Log1p Log2 Logsumexp Matmul Max Maximum Mean Median Min Minimum Mod
+    Moveaxis Multiply Negative Norm Normalize Pad Power Prod Ravel Reciprocal Relu Relu6 Repeat Reshape Roll Round Rsqrt
+    Selu Sigmoid Sign Silu Sin Softmax Softplus Softsign Split Sqrt Square Squeeze Stack Std Subtract Sum Swapaxes
+    Take Tan Tanh Tensordot Tile Transpose Var Where Cast Celu Squareplus Sparsemax
 """)
 # Class in keras.src.ops -> function in keras.ops. Arithmetic, shapes and pictures; nothing takes a function or a file.
 _OPERATIONS: Final[dict[str, str]] = {
@@ -33,6 +33,7 @@ _OPERATIONS: Final[dict[str, str]] = {
     "DepthToSpace": "depth_to_space",
     "DivideNoNan": "divide_no_nan",
     "ExpandDims": "expand_dims",
+    "ExtractPatches": "image.extract_patches",
     "FloorDivide": "floor_divide",
     "GetItem": "getitem",
     "GreaterEqual": "greater_equal",
@@ -47,13 +48,16 @@ _OPERATIONS: Final[dict[str, str]] = {
     "LogicalNot": "logical_not",
     "LogicalOr": "logical_or",
     "MaxPool": "max_pool",
+    "NanToNum": "nan_to_num",
     "NotEqual": "not_equal",
+    "OneHot": "one_hot",
     "OnesLike": "ones_like",
     "PadImages": "image.pad_images",
     "RGBToGrayscale": "image.rgb_to_grayscale",
     "Resize": "image.resize",
     "SpaceToDepth": "space_to_depth",
     "StopGradient": "stop_gradient",
+    "TopK": "top_k",
     "TrueDivide": "true_divide",
     "ZerosLike": "zeros_like",
 }

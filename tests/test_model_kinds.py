@@ -1,0 +1,63 @@
+"""Models of every kind, copied into S3 by hand: the right engine serves each, and answers as plain Keras does."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from classifier.compile_job import CompileJob
+from classifier.engines.keras_engine import open_keras
+from classifier.engines.litert_engine import open_litert
+from classifier.errors import ModelError
+from classifier.model_store import ModelStore
+from classifier.opening import Opener
+from tests.conftest import Bucket
+from tests.model_kinds import KINDS
+
+pytestmark = pytest.mark.tensorflow
+PREFIX = "models/dev/"
+
+
+def soon() -> float:
+    return time.monotonic() + 120
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_right_engine_serves_what_was_copied_by_hand(name: str, bucket: Bucket, tmp_path: Path) -> None:
+    kind = KINDS[name]
+    model = kind.make()
+    model.save_weights(tmp_path / "model.weights.h5")
+    bucket.put(PREFIX + "architecture.json", model.to_json().encode())
+    bucket.put(PREFIX + "model.weights.h5", (tmp_path / "model.weights.h5").read_bytes())
+    if kind.serving is not None:
+        bucket.put(PREFIX + "serving.json", json.dumps(kind.serving).encode())
+    store = ModelStore.at(bucket.s3, bucket.name, PREFIX, settle_s=0, max_bytes=10**8)
+
+    done = CompileJob(store).run(soon())
+
+    assert (done["result"], done["usable"]) == ("compiled", kind.engine == "litert")
+    assert kind.reason in done["reason"]
+    assert bool(kind.reason) == bool(done["reason"])
+    view = store.bundles.look(soon())
+    report = store.compiled.report_for(view.newest, view.reports, soon())  # type: ignore[arg-type]
+    assert report is not None
+    assert report.reason == done["reason"]
+    opener = Opener(store.bundles, store.compiled, open_keras, open_litert, engine="auto", patience_s=0)
+    if not kind.engine:
+        with pytest.raises(ModelError, match=kind.reason):
+            opener.open(view.newest, view, None, soon())  # type: ignore[arg-type]
+        return
+    served = opener.open(view.newest, view, None, soon())  # type: ignore[arg-type]
+    assert served is not None
+    assert served.engine.name == kind.engine
+    for seed in range(3):
+        picture = np.random.default_rng(seed).integers(0, 256, served.serving.preprocessing.shape).astype(np.float32)
+        asked = picture.transpose(0, 3, 1, 2) if model.input_shape[1] == 3 else picture
+        expected = served.serving.scores(np.asarray(model(asked, training=False), np.float32).reshape(-1))
+        scores = served.serving.scores(served.engine.predict(picture))
+        np.testing.assert_allclose(scores, expected, atol=1e-4)
+        assert scores.argmax() == expected.argmax()
