@@ -1,4 +1,4 @@
-"""Both functions through everything that they do, once, as IAM, CloudWatch and an operator see it from outside.
+"""All functions through everything that they do, once, as IAM, CloudWatch and an operator see it from outside.
 
 Every call to S3 is one that the role allows, and nothing is allowed that is never used; every line of the log is one
 that CloudWatch takes metrics from; every field that docs/operate.md asks for is there.
@@ -41,7 +41,7 @@ BUNDLE = {name: (MODEL / name).read_bytes() for name in ("architecture.json", "w
 PICTURE = SAMPLES[0].read_bytes()
 HTTP = urllib3.PoolManager(timeout=120, retries=False)
 SETTLE_S = 1
-ROLES = {"classify": "ClassifyRole", "compile": "CompileRole"}
+ROLES = {"classify": "ClassifyRole", "compile": "CompileRole", "bulk": "BulkRole"}
 USED_BY_OTHERS = {
     "logs:CreateLogStream": "Lambda itself writes the log with the function's role",
     "logs:PutLogEvents": "Lambda itself writes the log with the function's role",
@@ -119,6 +119,24 @@ def everything(cloud: LocalLambda, client: Any, settings: Any, origin: Origin) -
     ask(cloud, 200, body=PICTURE)
     cloud.stop_sandboxes()
     ask(cloud, 200, body=PICTURE)
+    in_bulk(cloud, client, pictures)
+
+
+def in_bulk(cloud: LocalLambda, client: Any, pictures: str) -> None:
+    """A batch of the queue, whose pictures have a version, have none, or are none, and a batch of a list."""
+    bulk = cloud._config.functions[2].name
+    version = client.put_object(Bucket=pictures, Key="images/b.jpg", Body=PICTURE)["VersionId"]
+    client.put_object(Bucket=pictures, Key="images/text", Body=b"no picture")
+    objects = ({"key": "images/b.jpg", "version-id": version}, {"key": "images/a b.jpg"}, {"key": "images/text"})
+    records = [
+        {"messageId": one["key"], "body": json.dumps({"detail-type": "Object Created", "detail": detail})}
+        for one in objects
+        for detail in [{"bucket": {"name": pictures}, "object": {"etag": "e", "size": 9, **one}}]
+    ]
+    assert cloud.invoke({"Records": records}, function=bulk) == {"batchItemFailures": []}
+    listed = {"Items": [{"Key": "images/b.jpg", "Size": 9, "Etag": "e"}], "BatchInput": {"run": "r"}}
+    outcome: Any = cloud.invoke(listed, function=bulk)
+    assert (outcome["pictures"], outcome["refused"]) == (1, 0)
 
 
 def put(client: Any, bucket: str, prefix: str, files: dict[str, bytes]) -> None:
@@ -185,6 +203,8 @@ def test_the_role_allows_nothing_that_was_not_used(name: str, run: Run) -> None:
         ("compile", "s3:PutObject", "models/dev/architecture.json", None),
         ("compile", "s3:PutObject", "models/prod/compiled/0/model.tflite", None),
         ("compile", "s3:ListBucketVersions", "", "models/dev/"),
+        ("bulk", "s3:PutObject", "models/dev/compiled/0/model.tflite", None),
+        ("bulk", "s3:PutObject", "results/a.jpg/e.jsonl", None),
     ],
 )
 def test_the_roles_refuse_what_nobody_needs(name: str, action: str, key: str, prefix: str | None, run: Run) -> None:
@@ -195,7 +215,17 @@ def test_the_roles_refuse_what_nobody_needs(name: str, action: str, key: str, pr
 
 def test_the_compile_function_may_not_see_pictures(run: Run) -> None:
     picture = Call("s3:GetObject", f"arn:aws:s3:::{run.template.buckets['ImageBucket']}/images/a b.jpg")
-    assert [name for name in ROLES if any(one.allows(picture) for one in allowed(name, run.template))] == ["classify"]
+    allowing = [name for name in ROLES if any(one.allows(picture) for one in allowed(name, run.template))]
+    assert allowing == ["classify", "bulk"]
+
+
+def test_the_bulk_function_writes_beside_the_pictures_and_never_among_them(run: Run) -> None:
+    arn = f"arn:aws:s3:::{run.template.buckets['ImageBucket']}"
+    written = {call.resource for call in run.calls["bulk"] if call.action == "s3:PutObject"}
+    assert len(written) == 4
+    assert all(name.startswith(f"{arn}/results/") for name in written)
+    pictures = Call("s3:PutObject", f"{arn}/images/a b.jpg")
+    assert not any(one.allows(pictures) for name in ROLES for one in allowed(name, run.template))
 
 
 def test_cloudwatch_takes_every_metric_from_the_lines_that_a_run_leaves(run: Run) -> None:
@@ -259,13 +289,21 @@ def fields_of(query: str) -> set[str]:
     return {name for name in names - own - WORDS if not re.fullmatch(r"\d+[smhd]|e\d+", name)}
 
 
+def names_in(line: dict[str, Any]) -> Iterator[str]:
+    """A line's fields as CloudWatch names them: a dot leads into an object."""
+    for name, value in line.items():
+        yield name
+        if isinstance(value, dict):
+            yield from (f"{name}.{inner}" for inner in names_in(value))
+
+
 @pytest.mark.parametrize("query", QUERIES)
 def test_the_fields_that_a_query_asks_for_are_in_the_log(query: str, run: Run) -> None:
     asked = fields_of(query)
     assert {name for name in asked if name.startswith("@")} <= DISCOVERED
     message = re.search(r'message = "(\w+)"', query)
     lines = [line for line in run.lines if message is None or line["message"] == message[1]]
-    there = {name for line in lines for name in line} | set(ONLY_SOMETIMES)
+    there = {name for line in lines for name in names_in(line)} | set(ONLY_SOMETIMES)
     assert {name for name in asked if not name.startswith("@")} - there == set()
 
 

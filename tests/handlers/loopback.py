@@ -18,6 +18,7 @@ def classify(event: object, context: Context) -> Any:
 
 
 compile_model = handler.compile_model
+classify_bulk = handler.classify_bulk
 
 
 @cache
