@@ -20,7 +20,6 @@ from chaos.result import Result, counted
 from chaos.sandboxes import Kill, kill_one, lost, warm_requests
 from chaos.secrets import CREDENTIALS, canaries, found_in
 from local.s3 import LocalS3
-from local.seed import seed_compiled
 from tests.demo import demo
 from tests.origin import Origin
 
@@ -135,10 +134,9 @@ class _Campaign:
         client, name, prefix = self.running.s3, self.running.models, self.running.prefix
         for picture, data in self.models.pictures.items():
             client.put_object(Bucket=self.running.images, Key=good.KEYS + picture, Body=data)
-        bucket = swaps.Bucket(client, name, prefix)
-        if self.plan.engine == "litert":
-            for folder in self.models.bundles:
-                seed_compiled(client, name, prefix, folder)
+        compiled = swaps.compiled(self.models.bundles, prefix) if self.plan.engine == "litert" else {}
+        bucket = swaps.Bucket(client, name, prefix, compiled)
+        bucket.mend()
         bucket.publish(swaps.bundles(self.models.bundles)[0])
         return bucket
 
@@ -171,6 +169,8 @@ class _Campaign:
             for broken in chance.sample(broken_ones, len(broken_ones)):
                 # A good one has the time to settle, to be noticed and to serve; a broken one is noticed.
                 for swap, seconds in ((chance.choice(good_ones), 4.0), (broken, 1.5)):
+                    if swap.good:
+                        bucket.mend()
                     swap.run(bucket, files[number % 2], chance)
                     self.swapped.append(swap.name)
                     if not self._pause(seconds * chance.uniform(0.8, 1.3)):

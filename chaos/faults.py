@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from classifier.compiled import FOLDER
 from tests.scripted_s3 import error
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ class S3Call:
     """One request on its way to S3: `forward` gets the whole reply, head and body, as it would go out."""
 
     is_list: bool
+    path: str
     headers: Mapping[str, str]
     peer: Peer
     forward: Callable[[], bytes]
@@ -95,6 +97,14 @@ def _objects_only(status: str, code: str) -> Callable[[S3Call], None]:
     return lambda call: pass_on(call) if call.is_list else reply(call.peer)
 
 
+def _compiled_denied(call: S3Call) -> None:
+    """The role may read the bundle, but not what was compiled of it."""
+    if f"/{FOLDER}" in call.path and not call.is_list:
+        error("403 Forbidden", "AccessDenied")(call.peer)
+    else:
+        pass_on(call)
+
+
 def _replace(call: S3Call) -> None:
     """The object that was listed is no longer the one that is there."""
     if "if-match" in call.headers:
@@ -121,5 +131,6 @@ FAULTS = (
     Fault(name="S3 denied", behave=_always("403 Forbidden", "AccessDenied"), by_key=_GONE, cold=_NO_HISTORY),
     Fault(name="objects missing", behave=_objects_only("404 Not Found", "NoSuchKey"), by_key=_GONE, cold=_NO_LISTING),
     Fault(name="objects replaced", behave=_replace, cold=_DOWN),
+    Fault(name="compiled forms denied", behave=_compiled_denied, cold=frozenset({"503 model_loading"})),
     Fault(name="bucket gone", behave=_always("404 Not Found", "NoSuchBucket"), by_key=_DOWN, cold=_DOWN),
 )

@@ -53,6 +53,7 @@ class FaultyS3:
         fault = self.fault
         call = S3Call(
             is_list="list-type=" in request.path or "versions" in request.path.partition("?")[2],
+            path=request.path.partition("?")[0],
             headers={name.lower(): value for name, value in request.headers.items()},
             peer=Peer(request.connection, self._stopping),
             forward=lambda: self._forward(request.path, dict(request.headers.items())),

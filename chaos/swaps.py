@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from local.seed import read_bundle, seed_bundle
+from classifier.compiled import MODEL, REPORT, key_of
+from local.seed import read_bundle, seed_bundle, version_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,6 +25,8 @@ class Bucket:
     client: Any
     name: str
     prefix: str
+    compiled: Mapping[str, bytes]
+    """The sound compiled forms of the good models, by key; none when TensorFlow is to serve."""
 
     def put(self, name: str, data: bytes) -> None:
         """Write one object of the bundle."""
@@ -32,6 +35,11 @@ class Bucket:
     def publish(self, files: Mapping[str, bytes]) -> None:
         """Publish a bundle as `scripts/models publish` does."""
         seed_bundle(self.client, self.name, self.prefix, files, source="chaos")
+
+    def mend(self) -> None:
+        """Put the compiled forms back as they should be: each model first, its report last."""
+        for key, data in sorted(self.compiled.items()):
+            self.client.put_object(Bucket=self.name, Key=key, Body=data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +63,25 @@ def _by_hand(bucket: Bucket, files: Mapping[str, bytes], chance: Random) -> None
 
 def _cut_architecture(bucket: Bucket, files: Mapping[str, bytes], _: Random) -> None:
     bucket.put("architecture.json", files["architecture.json"][:-100])
+
+
+def _cut_weights(bucket: Bucket, files: Mapping[str, bytes], chance: Random) -> None:
+    """As an interrupted upload leaves them, by hand or under a publication that vouches for them."""
+    cut = files["model.weights.h5"][: chance.randrange(len(files["model.weights.h5"]))]
+    if chance.random() < 0.5:
+        bucket.put("model.weights.h5", cut)
+    else:
+        bucket.publish({**files, "model.weights.h5": cut})
+
+
+def _damaged_compiled(bucket: Bucket, files: Mapping[str, bytes], chance: Random) -> None:
+    """The model is sound, its compiled form or the report on it is not: the old model or TensorFlow has to do."""
+    key = key_of(bucket.prefix, version_of(files), chance.choice([MODEL, REPORT]))
+    if key in bucket.compiled:
+        sound = bucket.compiled[key]
+        damaged = chance.choice([sound[: len(sound) // 2], b"", b"{}", sound[:-9] + bytes(9), chance.randbytes(9000)])
+        bucket.client.put_object(Bucket=bucket.name, Key=key, Body=damaged)
+    bucket.publish(files)
 
 
 def _lambda_layer(bucket: Bucket, files: Mapping[str, bytes], _: Random) -> None:
@@ -106,6 +133,8 @@ SWAPS = (
     Swap("published", True, _publish),
     Swap("swapped by hand", True, _by_hand),
     Swap("architecture cut off", False, _cut_architecture),
+    Swap("weights cut off", False, _cut_weights),
+    Swap("compiled form damaged", False, _damaged_compiled),
     Swap("Lambda layer", False, _lambda_layer),
     Swap("deep architecture", False, _deep_architecture),
     Swap("a model of terabytes", False, _huge_architecture),
@@ -120,3 +149,9 @@ SWAPS = (
 def bundles(folders: tuple[Path, Path]) -> tuple[dict[str, bytes], dict[str, bytes]]:
     """The files of the two good models."""
     return read_bundle(folders[0]), read_bundle(folders[1])
+
+
+def compiled(folders: tuple[Path, Path], prefix: str) -> dict[str, bytes]:
+    """The compiled forms of both, by their keys under `prefix`."""
+    paths = [(folder, path) for folder in folders for path in folder.glob("compiled/*/*")]
+    return {prefix + path.relative_to(folder).as_posix(): path.read_bytes() for folder, path in paths}

@@ -37,8 +37,8 @@ _PLUGINS = {
     "TGA": ("TgaImagePlugin", "TgaImageFile"),
     "ICO": ("IcoImagePlugin", "IcoImageFile"),
 }
-_COSTS = {"JPEG": (30, 8), "PNG": (60, 9), "GIF": (50, 9), "WEBP": (120, 20), "BMP": (30, 9)}
-"""Most nanoseconds and bytes a pixel, measured on one core of a 2.5 GHz Xeon and rounded up."""
+_COSTS = {"JPEG": (30, 8), "PNG": (80, 13), "GIF": (50, 10), "WEBP": (130, 21), "BMP": (40, 9)}
+"""Most nanoseconds and bytes a pixel, measured on one core of a 2.5 GHz Xeon and rounded up: see docs/pictures.md."""
 _SCAN_NS = 1.5
 _IN_PROCESS_S = 1.0
 _IN_PROCESS_BYTES = 300_000_000
@@ -81,7 +81,8 @@ def _estimate(picture: Picture) -> tuple[float, int]:
     """Return seconds and bytes that the picture may cost, from its header."""
     nanoseconds, size = _COSTS.get(picture.format, (0, 0))
     seconds = picture.pixels * (nanoseconds + (picture.scans - 1) * _SCAN_NS) / 1e9
-    return seconds, picture.pixels // _large_scale(picture) ** 2 * size + picture.coefficient_bytes
+    decoded = picture.pixels // _large_scale(picture) ** 2 * size
+    return seconds, decoded + picture.coefficient_bytes + len(picture.data)
 
 
 def render(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> DecodedImage:
