@@ -59,10 +59,12 @@ def compile_traced(
         with phases.measure(f"convert_{form}"):
             data, trouble = _converted(model, form)
         measured[form] = {"reason": trouble} if data is None else _compared(data, model.serving, probes, reference)
+        measured[form]["reason"] = _verdict(measured[form])
         if data is not None:
             files[form] = data
     measured["seconds"] = {phase: round(ms / 1000, 2) for phase, ms in phases.timings_ms.items()}
-    return _report(bundle, model, files, measured), files
+    report = _report(bundle, model, files, measured)
+    return report, files if report.usable else {}
 
 
 def probe_arrays(preprocessing: Preprocessing, pictures: Sequence[bytes]) -> list[NDArray[np.float32]]:
@@ -152,7 +154,7 @@ def _compared(
 
 
 def _verdict(compared: dict[str, Any]) -> str:
-    """Why the float32 form may not serve; empty if it may. NaN is a difference too."""
+    """Why a form is not as good as Keras; empty if it is. NaN is a difference too."""
     if compared["reason"]:
         return str(compared["reason"])
     difference = compared["largest_difference"]
@@ -164,8 +166,8 @@ def _verdict(compared: dict[str, Any]) -> str:
 
 
 def _report(bundle: Bundle, model: TracedModel, files: dict[str, bytes], measured: dict[str, Any]) -> Report:
-    reason = _verdict(measured["float32"])
-    data = files.get("float32", b"")
+    reason = measured["float32"]["reason"]
+    data = b"" if reason else files["float32"]
     return Report(
         fingerprint=bundle.fingerprint,
         usable=not reason,

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tests.conftest import Bucket
+
+PREFIX = "models/dev/"
 SIZE = 16
 PICTURE = (SIZE, SIZE, 3)
 
@@ -23,6 +29,17 @@ class Kind:
     engine: str = "litert"
     reason: str = ""
     serving: dict[str, Any] | None = None
+
+
+def put(bucket: Bucket, model: Any, serving: Mapping[str, Any] | None = None, prefix: str = PREFIX) -> None:
+    """Copy a model's files into S3 by hand."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.weights.h5"
+        model.save_weights(path)
+        bucket.put(prefix + "architecture.json", model.to_json().encode())
+        bucket.put(prefix + path.name, path.read_bytes())
+    if serving is not None:
+        bucket.put(prefix + "serving.json", json.dumps(serving).encode())
 
 
 def drawn(model: Any) -> Any:
@@ -238,7 +255,7 @@ def two_outputs() -> Any:
 def with_a_layer_of_ones_own() -> Any:
     from keras import layers
 
-    class Doubled(layers.Layer):
+    class Doubled(layers.Layer):  # type: ignore[misc]  # keras has no types
         def call(self, tensor: Any) -> Any:
             return tensor * 2
 

@@ -206,6 +206,15 @@ def test_two_bundles_at_once_each_get_their_form_and_both_end_with_the_newest(wo
     assert len(compiling.done) == 2
 
 
+def test_a_bundle_swapped_while_it_compiles_is_compiled_next(world: World, compiling: StandIn) -> None:
+    compiling.meanwhile = [lambda: world.swap("two")]
+    done = world.run()
+    assert (len(compiling.done), compiling.done[-1]) == (2, done["version"])
+    found = world.found()
+    assert found is not None
+    assert found.fingerprint == done["version"]
+
+
 @pytest.mark.parametrize(
     ("what", "denied"),
     [

@@ -1,13 +1,23 @@
-"""What a request that will be refused makes a fresh function import."""
+"""What a fresh function imports for a request that will be refused, and opens for one that the fast path answers."""
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from classifier.compile_job import CompileJob
+from classifier.model_store import ModelStore
+from tests.conftest import Bucket
+from tests.model_kinds import KINDS, PREFIX, put
+from tests.pictures import encoded, photo
 
 ROOT = Path(__file__).parent.parent
 HEAVY = ("numpy", "PIL", "tensorflow", "keras", "h5py", "boto3", "botocore", "ai_edge_litert")
@@ -23,6 +33,17 @@ class Context:
 answers = [handler.classify(event, Context()) for event in json.load(sys.stdin)]
 codes = [json.loads(answer["body"]).get("error", {}).get("code") for answer in answers]
 print(json.dumps({"codes": codes, "heavy": [name for name in sys.argv[1:] if name in sys.modules]}))
+"""
+
+WATCH = """
+import json, sys
+
+opened, heard = [], ("open", "import", "ctypes.dlopen")
+sys.addaudithook(lambda name, given: opened.append(str(given[0])) if name in heard else None)
+"""
+TELL = """
+mapped = [line.split()[-1] for line in open("/proc/self/maps")] if sys.platform == "linux" else []
+print(json.dumps({"answers": [json.loads(answer["body"]) for answer in answers], "opened": [*opened, *mapped]}))
 """
 
 
@@ -57,28 +78,49 @@ REFUSED = {
 }
 
 
-def test_a_request_that_is_refused_imports_nothing_heavy(tmp_path: Path) -> None:
-    environ = {
+def _said(script: str, events: list[dict[str, Any]], folder: Path, **environ: str) -> Any:
+    """What a fresh process that runs `script` on `events` prints last."""
+    given = {
         "PATH": os.environ["PATH"],
         "MODEL_BUCKET": "models",
         "IMAGE_BUCKET": "pictures",
         "AWS_ACCESS_KEY_ID": "a",
         "AWS_SECRET_ACCESS_KEY": "s",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
-        "TMPDIR": str(tmp_path),
+        "TMPDIR": str(folder),
         "PYTHONPATH": str(ROOT),
     }
     done = subprocess.run(
-        [sys.executable, "-c", ASK, *HEAVY],
-        input=json.dumps([event for event, _ in REFUSED.values()]),
-        env=environ,
-        cwd=tmp_path,
+        [sys.executable, "-c", script, *HEAVY],
+        input=json.dumps(events),
+        env=given | environ,
+        cwd=folder,
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_request_that_is_refused_imports_nothing_heavy(tmp_path: Path) -> None:
+    said = _said(ASK, [event for event, _ in REFUSED.values()], tmp_path)
     assert dict(zip(REFUSED, said["codes"], strict=True)) == {name: code for name, (_, code) in REFUSED.items()}
     assert said["heavy"] == []
+
+
+@pytest.mark.tensorflow
+def test_the_fast_path_opens_no_file_of_tensorflow(bucket: Bucket, tmp_path: Path) -> None:
+    put(bucket, KINDS["sequential"].make())
+    store = ModelStore.at(bucket.s3, bucket.name, PREFIX, settle_s=0, max_bytes=10**8)
+    assert CompileJob(store).run(time.monotonic() + 120)["usable"]
+    picture = base64.b64encode(encoded(photo(), "PNG")).decode()
+    places = {"MODEL_BUCKET": bucket.name, "AWS_ENDPOINT_URL": bucket.endpoint_url, "SWAP_SETTLE_SECONDS": "0"}
+
+    said = _said(WATCH + ASK + TELL, [_event(method="POST", body=picture, isBase64Encoded=True)], tmp_path, **places)
+
+    assert said["answers"][0]["model"]["engine"] == "litert"
+    assert any("ai_edge_litert" in name for name in said["opened"])
+    heavy = ("tensorflow", "keras", "h5py", "boto3", "botocore")
+    assert [name for name in said["opened"] if name in heavy or any(f"/{one}/" in name for one in heavy)] == []

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,10 +14,9 @@ from classifier.errors import ModelError
 from classifier.model_store import ModelStore
 from classifier.opening import Opener
 from tests.conftest import Bucket
-from tests.model_kinds import KINDS
+from tests.model_kinds import KINDS, PREFIX, put
 
 pytestmark = pytest.mark.tensorflow
-PREFIX = "models/dev/"
 
 
 def soon() -> float:
@@ -27,14 +24,10 @@ def soon() -> float:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_the_right_engine_serves_what_was_copied_by_hand(name: str, bucket: Bucket, tmp_path: Path) -> None:
+def test_the_right_engine_serves_what_was_copied_by_hand(name: str, bucket: Bucket) -> None:
     kind = KINDS[name]
     model = kind.make()
-    model.save_weights(tmp_path / "model.weights.h5")
-    bucket.put(PREFIX + "architecture.json", model.to_json().encode())
-    bucket.put(PREFIX + "model.weights.h5", (tmp_path / "model.weights.h5").read_bytes())
-    if kind.serving is not None:
-        bucket.put(PREFIX + "serving.json", json.dumps(kind.serving).encode())
+    put(bucket, model, kind.serving)
     store = ModelStore.at(bucket.s3, bucket.name, PREFIX, settle_s=0, max_bytes=10**8)
 
     done = CompileJob(store).run(soon())
