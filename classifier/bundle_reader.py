@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 MAX_PUBLISHED_BYTES = 1_000_000
 MAX_OLDER = 5
+MAX_TEXT_BYTES = 16 << 20
+"""Of each object but the weights: what is read as JSON takes many times its size in memory."""
 
 
 class Bundle(Record):
@@ -105,6 +107,9 @@ class BundleReader:
         """The snapshot's bytes, its objects read in parallel; ObjectChangedError if one was replaced meanwhile."""
         if snapshot.size > self._max_bytes:
             raise ModelTooLargeError(f"the bundle has {snapshot.size} bytes, at most {self._max_bytes} are loaded")
+        for part in snapshot.parts:
+            if part.role != "weights" and part.size > MAX_TEXT_BYTES:
+                raise ModelTooLargeError(f"{part.key} has {part.size} bytes, at most {MAX_TEXT_BYTES} are read")
         parts = _in_parallel({part.role: part for part in snapshot.parts}, lambda part: self._part(part, deadline))
         if "labels" in parts and not uses_labels_file(parts.get("serving")):
             del parts["labels"]

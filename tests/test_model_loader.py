@@ -15,7 +15,13 @@ from numpy.typing import NDArray
 
 from classifier.bundle_reader import Bundle
 from classifier.engines import Loaded
-from classifier.errors import ModelError, ModelLoadingError, StorageUnavailableError, UnavailableError
+from classifier.errors import (
+    ModelError,
+    ModelLoadingError,
+    ModelTooLargeError,
+    StorageUnavailableError,
+    UnavailableError,
+)
 from classifier.model_store import ModelStore
 from classifier.opening import LoadedModel, Opener
 from classifier.s3_http import Endpoint
@@ -244,11 +250,27 @@ def test_without_a_bundle_a_cold_start_says_that_no_model_is_available(bucket: B
 
 
 def test_a_broken_only_bundle_is_the_models_fault(bucket: Bucket) -> None:
-    put(bucket, "one")
-    bucket.put(PREFIX + "model.weights.h5", b"broken")
+    bucket.put(PREFIX + "model.weights.h5", b"broken")  # first, so that there is never a whole bundle without it
+    bucket.put(PREFIX + "architecture.json", b"architecture one")
     settle()
     with pytest.raises(ModelError, match="broken weights"):
         loader(bucket, CountingEngine()).acquire(soon())
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("model.weights.h5", 1_000_001), ("architecture.json", 1001), ("serving.json", 1001)]
+)
+def test_a_bundle_over_a_limit_is_refused_before_it_is_read(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, name: str, size: int
+) -> None:
+    monkeypatch.setattr("classifier.bundle_reader.MAX_TEXT_BYTES", 1000)
+    bucket.put(PREFIX + name, bytes(size))  # first, so that there is never a whole bundle without it
+    for part in {"architecture.json", "model.weights.h5"} - {name}:
+        bucket.put(PREFIX + part, b"1")
+    settle()
+    with pytest.raises(ModelTooLargeError, match=r"has \d+ bytes, at most \d+ are"):
+        loader(bucket, CountingEngine()).acquire(soon())
+    assert not any(request.method == "GET" and request.path.endswith(name) for request in bucket.server.requests)
 
 
 def test_a_first_request_out_of_time_leaves_loading_going_on(bucket: Bucket) -> None:
