@@ -14,6 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from classifier.errors import ClassifierError
+from classifier.storage import ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
 from models.console import Console
 from models.errors import ModelsError, PlaceError
 
@@ -28,6 +29,7 @@ VERBS = {
     "verify": "load what S3 holds as the function would, and check it",
     "promote": "make one stage's model another's",
     "rollback": "go back to a version that was published before",
+    "prune": "delete old versions that nothing serves and nobody goes back to",
     "classify-all": "classify every picture under a prefix, each exactly once",
     "export": "the published model as .keras, SavedModel or .tflite",
 }
@@ -45,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _failed("interrupted; what is served is as it was, unless a line above says otherwise", INTERRUPTED)
     except ModelsError as error:
         return _failed(str(error), error.exit_code)
+    except (ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError) as error:
+        return _failed(f"S3 doesn't give what it has just listed: {error}", PlaceError.exit_code)
     except ClassifierError as error:
         return _failed(f"{error.code}: {error}", ModelsError.exit_code if error.status == 500 else PlaceError.exit_code)
     return code

@@ -72,8 +72,8 @@ def _sorted_lines(place: Place, found: Record, name: str) -> list[str]:
         return []
     pin = {"VersionId": entry["version_id"]} if entry["version_id"] != "null" else {}
     with s3_trouble(f"reading {name} of {found.version}"):
-        body = place.client.get_object(Bucket=place.bucket, Key=entry["key"], **pin)["Body"].read()
-    document = {field: value for field, value in json.loads(body).items() if field != "compile_config"}  # training's
+        found_json = json.loads(place.client.get_object(Bucket=place.bucket, Key=entry["key"], **pin)["Body"].read())
+    document = {field: value for field, value in found_json.items() if field != "compile_config"}  # training's
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False).splitlines()
 
 

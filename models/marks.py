@@ -24,12 +24,11 @@ def read_mark(place: Place, version: str) -> dict[str, Any] | None:
     key = _key(place, version)
     with s3_trouble(f"reading s3://{place.bucket}/{key}"):
         try:
-            body = place.client.get_object(Bucket=place.bucket, Key=key)["Body"].read()
+            document: dict[str, Any] = json.loads(place.client.get_object(Bucket=place.bucket, Key=key)["Body"].read())
         except ClientError as error:
             if error_code(error) in NOT_THERE:
                 return None
             raise
-    document: dict[str, Any] = json.loads(body)
     return document
 
 

@@ -75,8 +75,9 @@ def _as_prefix(text: str) -> str:
 
 @contextmanager
 def s3_trouble(what: str) -> Iterator[None]:
-    """Turn what boto3 raises into PlaceError, so that a verb ends with a sentence."""
+    """Turn what boto3 raises, and what reading a spoilt reply raises, into PlaceError: a verb ends with a sentence."""
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     try:
         yield
@@ -84,6 +85,8 @@ def s3_trouble(what: str) -> Iterator[None]:
         raise PlaceError(f"{what}: {error_code(error)}: {error.response['Error'].get('Message', '')}") from error
     except BotoCoreError as error:
         raise PlaceError(f"{what}: {error}") from error
+    except (ResponseParserError, ValueError, LookupError) as error:
+        raise PlaceError(f"{what}: the reply can't be understood: {error}") from error
 
 
 def error_code(error: Any) -> str:  # noqa: ANN401 - botocore's ClientError

@@ -106,6 +106,7 @@ def write(place: Place, document: Mapping[str, Any], seen: Record | None) -> Rec
     It also names the objects at the root that are older, which S3's times, whole seconds, may not tell.
     """
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     document = {**document, "replaced": _at_the_root(place)}
     key, body = place.prefix + PUBLISHED, json.dumps(document, indent=1).encode()
@@ -115,7 +116,7 @@ def write(place: Place, document: Mapping[str, Any], seen: Record | None) -> Rec
             put = place.client.put_object(
                 Bucket=place.bucket, Key=key, Body=body, ContentType="application/json", **condition
             )
-        except BotoCoreError as error:
+        except (BotoCoreError, ResponseParserError) as error:
             return _after_no_reply(place, document, error)
         except ClientError as error:
             if error.response["ResponseMetadata"].get("HTTPStatusCode", 0) >= 500:

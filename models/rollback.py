@@ -39,7 +39,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
         console.result(document, [f"{target.version} serves already."])
         return 0
     if not options.dry_run:
-        record.write(place, _document(target, timeline), timeline.current)
+        written = record.write(place, _document(target, timeline), timeline.current)
+        _check_whole(place, target, timeline, written)
     console.result(*_told(place, timeline, target, dry_run=options.dry_run))
     return 0
 
@@ -51,6 +52,14 @@ def _target(place: Place, timeline: Timeline, version: str | None) -> Record:
     if not timeline.is_whole(target):
         raise PlaceError(f"{target.version} is lost: the bucket no longer has all the objects of it")
     return target
+
+
+def _check_whole(place: Place, target: Record, timeline: Timeline, written: Record) -> None:
+    """`prune` may have deleted the version between our look and our writing: then back to what served."""
+    if timeline.current is None or record.is_whole(target, record.existing(place)):
+        return
+    record.write(place, timeline.current.document, written)
+    raise PlaceError(f"{target.version} was deleted meanwhile; {timeline.current.version} is published again")
 
 
 def _serves(timeline: Timeline, target: Record) -> bool:
