@@ -79,11 +79,28 @@ def follow(base: Link, location: str) -> Link:
         return parse_link(location)
     if location.startswith("//"):
         return parse_link(f"{base.scheme}:{location}")
-    from urllib.parse import urljoin
+    return parse_link(f"{base.scheme}://{base.host_header}{_resolved(base.target, location)}")
 
-    # With a host before it: a path that begins with // is not taken for one.
-    joined = urljoin(f"http://host{base.target}", location)
-    return parse_link(f"{base.scheme}://{base.host_header}{joined.removeprefix('http://host')}")
+
+def _resolved(target: str, location: str) -> str:
+    """The target that a relative reference names (RFC 3986 section 5.2; urljoin would drop empty segments)."""
+    path = target.partition("?")[0]
+    if location.startswith("?"):
+        return path + location
+    if location.startswith("#"):
+        return target
+    end = min((location.index(mark) for mark in "?#" if mark in location), default=len(location))
+    wanted, rest = location[:end], location[end:]
+    merged = wanted if wanted.startswith("/") else path[: path.rindex("/") + 1] + wanted
+    segments: list[str] = []
+    for segment in merged.split("/")[1:]:
+        if segment == "..":
+            del segments[-1:]
+        elif segment != ".":
+            segments.append(segment)
+    if merged.endswith(("/.", "/..")):
+        segments.append("")
+    return f"/{'/'.join(segments)}{rest}"
 
 
 def _scheme(text: str) -> str:

@@ -179,7 +179,14 @@ def test_the_host_header_names_the_host_and_an_unusual_port(link: str, header: s
         ("?y", "http", "a.test", 8080, "/p/q?y"),
         ("@b.test/", "http", "a.test", 8080, "/p/@b.test/"),
         (".b.test/", "http", "a.test", 8080, "/p/.b.test/"),
-        ("/..//b.test/x", "http", "a.test", 8080, "/b.test/x"),
+        ("/..//b.test/x", "http", "a.test", 8080, "//b.test/x"),
+        ("a//b/../c", "http", "a.test", 8080, "/p/a//c"),
+        (".", "http", "a.test", 8080, "/p/"),
+        ("..", "http", "a.test", 8080, "/"),
+        ("./..", "http", "a.test", 8080, "/"),
+        ("#z", "http", "a.test", 8080, "/p/q?r"),
+        ("x?a/../b", "http", "a.test", 8080, "/p/x?a/../b"),
+        ("x#a/../b", "http", "a.test", 8080, "/p/x"),
         ("/ä b", "http", "a.test", 8080, "/%C3%A4%20b"),
         ("1:2", "http", "a.test", 8080, "/p/1:2"),
     ],
@@ -190,6 +197,7 @@ def test_a_location_is_read_relative_to_the_link(location: str, scheme: str, hos
 
 def test_a_path_of_two_slashes_is_not_taken_for_a_host_by_what_follows_it() -> None:
     assert follow(parse_link("http://a.test//b.test/q"), "/x").target == "/x"
+    assert follow(parse_link("http://a.test//b.test/q"), "x").target == "//b.test/x"
 
 
 @pytest.mark.parametrize(
