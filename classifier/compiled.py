@@ -92,11 +92,6 @@ def key_of(prefix: str, version: str, name: str) -> str:
 
 
 def known_fingerprint(snapshot: Snapshot) -> str | None:
-    """The snapshot's fingerprint without reading it: known when it was published, with its objects' SHA-256.
-
-    Not when there are `labels.txt` and `serving.json`: which of them gives the labels is only known when they are read.
-    """
-    if {"labels", "serving"} <= {part.role for part in snapshot.parts}:
-        return None
+    """The snapshot's fingerprint without reading it: known when it was published, with its objects' SHA-256."""
     digests = {part.role: part.sha256 for part in snapshot.parts if part.sha256}
     return fingerprint(digests) if len(digests) == len(snapshot.parts) else None

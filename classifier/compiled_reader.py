@@ -28,7 +28,8 @@ class CompiledReader:
     def report_for(self, snapshot: Snapshot, reports: tuple[ObjectInfo, ...], deadline: float) -> Report | None:
         """The report of the snapshot's compiled form, if there is one: by fingerprint, or by the objects it names."""
         known = known_fingerprint(snapshot)
-        if known is not None:
+        # With labels in two places only reading tells which of them count, and so what the fingerprint is.
+        if known is not None and not {"labels", "serving"} <= {part.role for part in snapshot.parts}:
             key = key_of(self._prefix, known, REPORT)
             reports = tuple(info for info in reports if info.key == key)
         for info in reports[:REPORTS_TRIED]:
