@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from classifier.opening import LoadedModel, Opener
 
 CHECK_TIMEOUT_S = 2.0
+FIRST_LOOK_TIMEOUT_S = 12.0
+"""A function without a model has nothing better to do than to wait for an S3 that is slow."""
 READ_TIMEOUT_S = 60.0
 RETRY_FAILED_S = 5.0
 CHANGES_TOLERATED = 3
@@ -124,9 +126,9 @@ class ModelLoader:
     def _look(self) -> None:
         self._looked = time.monotonic()
         try:
-            view = self._reader.look(self._looked + CHECK_TIMEOUT_S)
+            view = self._reader.look(self._answer_by())
         except ModelError as error:
-            if self._current is None and self._adopt_older(self._reader.look_aside(self._looked + CHECK_TIMEOUT_S)):
+            if self._current is None and self._adopt_older(self._reader.look_aside(self._answer_by())):
                 sentence = "the newest bundle is refused, an older one serves"
                 logs.emit("error", sentence, error=error, fields=REFUSED)
                 return
@@ -140,6 +142,10 @@ class ModelLoader:
             logs.emit("warning", "the bundle in S3 is incomplete, the old model goes on serving")
         elif newest.stated != self._refused:
             self._adopt_or_refuse(newest, view)
+
+    def _answer_by(self) -> float:
+        """When S3 has to have answered a listing that is asked for now."""
+        return time.monotonic() + (FIRST_LOOK_TIMEOUT_S if self._current is None else CHECK_TIMEOUT_S)
 
     def _adopt_or_refuse(self, snapshot: Snapshot, view: View) -> None:
         try:
@@ -167,7 +173,7 @@ class ModelLoader:
 
     def _adopt_older(self, view: View) -> bool:
         """Whether the version history held a bundle that can be served."""
-        for snapshot in self._reader.older(time.monotonic() + CHECK_TIMEOUT_S):
+        for snapshot in self._reader.older(self._answer_by()):
             if snapshot.stated != self._refused:
                 try:
                     self._adopt(snapshot, view)

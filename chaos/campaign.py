@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from chaos import good, hostile, swaps
 from chaos.attempts import Attempt, Span, cause
 from chaos.client import Client
-from chaos.faults import FAULTS
+from chaos.faults import FAULTS, LOADING, Fault, pass_on
 from chaos.faulty_s3 import FaultyS3
 from chaos.models import prepare
 from chaos.result import Result, counted
@@ -38,6 +38,8 @@ ENVIRONMENT = {
     **CREDENTIALS,
 }
 _START_S = 60.0
+_LONGEST_REPLY_S = 30.0
+"""So long a request may wait for what began while the model was exchanged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +94,7 @@ class _Campaign:
     over: threading.Event = field(default_factory=threading.Event)
     spans: list[Span] = field(default_factory=list)
     kills: list[Kill] = field(default_factory=list)
-    swapped: list[str] = field(default_factory=list)
+    swapped: list[Span] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
     def run(self) -> Result:
@@ -171,9 +173,12 @@ class _Campaign:
                 for swap, seconds in ((chance.choice(good_ones), 4.0), (broken, 1.5)):
                     if swap.good:
                         bucket.mend()
+                    began = time.monotonic()
                     swap.run(bucket, files[number % 2], chance)
-                    self.swapped.append(swap.name)
-                    if not self._pause(seconds * chance.uniform(0.8, 1.3)):
+                    goes_on = self._pause(seconds * chance.uniform(0.8, 1.3))
+                    fault = Fault(name=swap.name, behave=pass_on, cold=LOADING if swap.tensorflow else frozenset())
+                    self.swapped.append(Span(fault, began, time.monotonic() + _LONGEST_REPLY_S))
+                    if not goes_on:
                         return
                 number += 1
 
@@ -192,8 +197,9 @@ class _Campaign:
         answered = {attempt.request_id for attempt in attempts if attempt.model}
         warm = warm_requests(cloud.reports, answered, self.kills)
         failed = [attempt for attempt in attempts if attempt.finding.verdict == "failed"]
-        causes = [(attempt, cause(attempt, self.spans, self.kills, warm)) for attempt in failed]
-        events = [span.fault.name for span in self.spans] + [f"model: {name}" for name in self.swapped]
+        spans = [*self.spans, *self.swapped]
+        causes = [(attempt, cause(attempt, spans, self.kills, warm)) for attempt in failed]
+        events = [span.fault.name for span in self.spans] + [f"model: {span.fault.name}" for span in self.swapped]
         words = canaries(self.models.pictures)
         return Result(
             seed=self.plan.seed,

@@ -114,7 +114,8 @@ def _replace(call: S3Call) -> None:
 
 
 _DOWN = frozenset({"503 storage_unavailable"})
-_LOADING = frozenset({"503 storage_unavailable", "503 model_loading"})
+LOADING = frozenset({"503 model_loading"})
+_BROKEN_OFF = _DOWN | LOADING
 _NO_LISTING = frozenset({"503 storage_unavailable", "503 model_unavailable"})
 _NO_HISTORY = _NO_LISTING | {"500 model_invalid", "500 model_not_allowed"}
 """Without the right to list versions there is no way back behind a broken bundle."""
@@ -125,12 +126,12 @@ FAULTS = (
     Fault(name="S3 failing", behave=_always("500 Internal Server Error", "InternalError"), by_key=_DOWN, cold=_DOWN),
     Fault(name="S3 slow", behave=_slow),
     Fault(name="S3 dripping", behave=_drip),
-    Fault(name="S3 interrupted", behave=_interrupt, by_key=_DOWN, cold=_LOADING),
-    Fault(name="S3 stalled", behave=_stall, by_key=_DOWN, cold=_LOADING),
+    Fault(name="S3 interrupted", behave=_interrupt, by_key=_DOWN, cold=_BROKEN_OFF),
+    Fault(name="S3 stalled", behave=_stall, by_key=_DOWN, cold=_BROKEN_OFF),
     Fault(name="S3 unreachable", behave=_refuse, by_key=_DOWN, cold=_DOWN),
     Fault(name="S3 denied", behave=_always("403 Forbidden", "AccessDenied"), by_key=_GONE, cold=_NO_HISTORY),
     Fault(name="objects missing", behave=_objects_only("404 Not Found", "NoSuchKey"), by_key=_GONE, cold=_NO_LISTING),
     Fault(name="objects replaced", behave=_replace, cold=_DOWN),
-    Fault(name="compiled forms denied", behave=_compiled_denied, cold=frozenset({"503 model_loading"})),
+    Fault(name="compiled forms denied", behave=_compiled_denied, cold=LOADING),
     Fault(name="bucket gone", behave=_always("404 Not Found", "NoSuchBucket"), by_key=_DOWN, cold=_DOWN),
 )

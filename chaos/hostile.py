@@ -26,6 +26,7 @@ OVERFULL_BODY_BYTES = 4_730_000
 _LONGEST_LINK = 8000
 _LIMITED = (
     *("length over the limit", "over the limit to the end", "one byte over the limit from gzip"),
+    "gzip members over the limit",
     *("chunk extensions over the limit", "endless tiny chunks"),
 )
 """Servers whose verdict is about a smaller limit of bytes than a campaign's."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-SHOWN = 10
+SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,11 +44,16 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """One way of exchanging the model. `good` is whether the model that lies there afterwards can be served."""
+    """One way of exchanging the model. `good` is whether the model that lies there afterwards can be served.
+
+    `tensorflow` is whether a cold function has to import TensorFlow meanwhile, to serve it or to see that it is broken:
+    on a busy machine that may take longer than a reply may.
+    """
 
     name: str
     good: bool
     run: Callable[[Bucket, Mapping[str, bytes], Random], None]
+    tensorflow: bool = False
 
 
 def _publish(bucket: Bucket, files: Mapping[str, bytes], _: Random) -> None:
@@ -133,8 +138,8 @@ SWAPS = (
     Swap("published", True, _publish),
     Swap("swapped by hand", True, _by_hand),
     Swap("architecture cut off", False, _cut_architecture),
-    Swap("weights cut off", False, _cut_weights),
-    Swap("compiled form damaged", False, _damaged_compiled),
+    Swap("weights cut off", False, _cut_weights, tensorflow=True),
+    Swap("compiled form damaged", False, _damaged_compiled, tensorflow=True),
     Swap("Lambda layer", False, _lambda_layer),
     Swap("deep architecture", False, _deep_architecture),
     Swap("a model of terabytes", False, _huge_architecture),
