@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from classifier import errors, function_memory
-from classifier.errors import ImageComplexityError, ImageError, ImageTimeoutError
+from classifier.errors import ImageComplexityError, ImageError, ImageTimeoutError, OutOfTimeError
 from classifier.records import as_dict
 
 if TYPE_CHECKING:
@@ -26,16 +27,21 @@ _START = "import sys,json;sys.path[:]=json.loads(sys.argv[1]);from classifier.de
 _TOLD = {"ImageError", "ImageFormatError", "ImageDimensionsError", "ImageComplexityError"}
 
 
-def decode_apart(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> DecodedImage:
+def decode_apart(
+    picture: Picture, spec: Preprocessing, limits: ImageLimits, deadline: float | None = None
+) -> DecodedImage:
     """Decode in a new process and return what `images.render` returned there, or raise the error that it raised.
 
-    Starting the process takes about 0.2 s. Raises ImageTimeoutError after `decode_timeout_s` of CPU time.
+    Starting the process takes about 0.2 s. Raises ImageTimeoutError after `decode_timeout_s` of CPU time, and
+    OutOfTimeError when the request's own `deadline` (time.monotonic()) comes before.
     """
     import signal
     import subprocess  # here, because the new process imports this module too and needs no subprocess
 
     from classifier.images import DecodedImage
 
+    by_clock_s = limits.decode_timeout_s * CLOCK_FACTOR
+    left_s = by_clock_s if deadline is None else max(0.0, deadline - time.monotonic())
     command = [sys.executable, "-I", "-S", "-c", _START, json.dumps(sys.path)]
     try:
         # Next to no environment: whatever a decoder could be made to do, it finds no credentials there.
@@ -43,11 +49,13 @@ def decode_apart(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> 
             command,
             input=_request(picture, spec, limits),
             capture_output=True,
-            timeout=limits.decode_timeout_s * CLOCK_FACTOR,
+            timeout=min(by_clock_s, left_s),
             env=_environment(),
             check=False,
         )
     except subprocess.TimeoutExpired as error:
+        if left_s < by_clock_s:
+            raise OutOfTimeError(f"{picture} was not decoded in the {left_s:.1f} s that were left") from error
         raise ImageTimeoutError(f"{picture} was not decoded in {error.timeout} s") from error
     if done.returncode == -signal.SIGXCPU:
         raise ImageTimeoutError(f"{picture} was not decoded in {limits.decode_timeout_s} s of CPU time")

@@ -60,11 +60,12 @@ class DecodedImage(Record):
     height: int
 
 
-def decode(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> DecodedImage:
+def decode(picture: Picture, spec: Preprocessing, limits: ImageLimits, deadline: float | None = None) -> DecodedImage:
     """Decode, turn upright, put on white, convert and resize to `spec.size`: height x width x channels bytes.
 
     Raises ImageError (422) for a broken picture, ImageDimensionsError when the memory for it is missing, and
-    ImageTimeoutError when it takes longer than `limits.decode_timeout_s`.
+    ImageTimeoutError when it takes longer than `limits.decode_timeout_s`; OutOfTimeError (503) when what may take long
+    is not done by the request's own `deadline` (time.monotonic()).
     """
     seconds, memory = _estimate(picture)
     left = function_memory.left(limits.function_memory_bytes)
@@ -73,7 +74,7 @@ def decode(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> Decode
     if picture.slow or seconds > _IN_PROCESS_S or memory > _IN_PROCESS_BYTES:
         from classifier.decode_process import decode_apart
 
-        return decode_apart(picture, spec, limits)
+        return decode_apart(picture, spec, limits, deadline)
     return render(picture, spec, limits)
 
 

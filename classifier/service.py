@@ -113,7 +113,7 @@ class Classifier(Record):
         with phases.measure("load"):
             model = self.models.acquire(deadline)
         with phases.measure("decode"):
-            picture = images.decode(checked, model.serving.preprocessing, self.limits)
+            picture = images.decode(checked, model.serving.preprocessing, self.limits, deadline)
             array = model.serving.preprocessing.to_array(picture.pixels)
         with phases.measure("infer"):
             raw = model.engine.predict(array)

@@ -6,6 +6,7 @@ import io
 import random
 import subprocess
 import sys
+import time
 import zlib
 from copy import replace
 from pathlib import Path
@@ -16,7 +17,13 @@ import pytest
 from PIL import Image, ImageOps
 
 from classifier import decode_process, images
-from classifier.errors import ImageComplexityError, ImageDimensionsError, ImageError, ImageTimeoutError
+from classifier.errors import (
+    ImageComplexityError,
+    ImageDimensionsError,
+    ImageError,
+    ImageTimeoutError,
+    OutOfTimeError,
+)
 from classifier.images import DecodedImage, ImageLimits, Picture
 from classifier.preprocessing import Preprocessing
 from classifier.settings import FORMATS
@@ -289,6 +296,13 @@ def test_error_apart_is_the_error_here() -> None:
 def test_decoding_that_takes_too_long_is_stopped() -> None:
     with pytest.raises(ImageTimeoutError):
         decode(OPAQUE["TIFF"], replace(LIMITS, decode_timeout_s=0.01))
+
+
+def test_decoding_ends_with_the_requests_own_time() -> None:
+    picture = images.inspect(OPAQUE["TIFF"], LIMITS)
+    for left_s in (-1, 0.01):
+        with pytest.raises(OutOfTimeError, match="were left"):
+            images.decode(picture, Preprocessing(size=(20, 30)), LIMITS, time.monotonic() + left_s)
 
 
 def test_decoder_that_keeps_the_cpu_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
