@@ -10,12 +10,13 @@ import signal
 import sys
 import urllib.error
 import urllib.request
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from classifier.settings import Settings
 from local.cloud import Config, LocalLambda
 from local.fronts import FunctionUrl, HttpApi, LoadBalancer, RestApi
 from local.launch import PROJECT, Code, credentials
@@ -41,8 +42,19 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--stage", default="dev", help="stage of serverless.yml (default dev)")
     parser.add_argument("--front", choices=FRONTS, default="http", help="front door: HTTP API, REST API, URL or ALB")
     parser.add_argument("--concurrency", type=int, default=10, help="most sandboxes at once (default 10)")
+    parser.add_argument(
+        "--set", action="append", default=[], type=_setting, metavar="NAME=VALUE", help="a setting, for this run only"
+    )
     parser.add_argument("--package", type=Path, help="run an unpacked deployment package, not the source tree")
     return parser
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    known = {field.metadata["variable"] for field in fields(Settings)}
+    if not equals or name not in known:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=VALUE, NAME as in the README's table of settings")
+    return name, value
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,7 +97,7 @@ def serve(options: argparse.Namespace) -> None:
 
 
 def _config(options: argparse.Namespace, template: Template) -> Config:
-    extra = {"ENGINE": options.engine} if options.engine else {}
+    extra = dict(options.set) | ({"ENGINE": options.engine} if options.engine else {})
     functions = tuple(replace(one, environment={**one.environment, **extra}) for one in template.functions)
     if options.package and not options.package.is_dir():
         raise SeedError(f"There is no package at {options.package}: no such folder.")

@@ -109,6 +109,13 @@ def killed_after(process: subprocess.Popen[str]) -> Iterator[None]:
         process.kill()
 
 
+@pytest.mark.parametrize("setting", ["MODEL_CHECK_SECOND=2", "MODEL_CHECK_SECONDS"])
+def test_what_is_set_for_a_run_must_be_a_setting(setting: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--set", setting])
+    assert "NAME as in the README's table of settings" in capsys.readouterr().err
+
+
 @needs_framework
 @pytest.mark.lambda_
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
