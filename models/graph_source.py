@@ -9,29 +9,28 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import tarfile
 from copy import replace
 from typing import TYPE_CHECKING, Any
 
 from classifier.engines.keras_engine import TracedModel
 from classifier.phases import Phases
-from classifier.serving import ModelShape, parse_serving
+from classifier.serving import parse_serving
 from models import source as sources
-from models.errors import ModelsError, UsageError
+from models import tensorflow_graph
+from models.errors import ModelsError
 from models.publish import Prepared, answers, compiled_facts, keras_engine, litert_engine
 from models.release import Release, as_bundle
 from models.serving_options import written_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from classifier.serving import ModelShape
     from models.console import Console
     from models.serving_options import Sample
     from models.source import GraphSource
-
-SIGNATURE = "serving_default"
 
 
 def prepare(
@@ -44,7 +43,7 @@ def prepare(
     console.progress(
         f"loading the {source.kind} by TensorFlow: it has no Keras layers, only its compiled form can serve"
     )
-    call, shape = _load_graph_def(source) if source.kind == "GraphDef" else _load_saved_model(source)
+    call, shape = tensorflow_graph.load(source)
     model = _traced(call, shape, asked)
     files = {
         "architecture.json": json.dumps(_stand_in(source, shape), indent=1).encode(),
@@ -98,102 +97,7 @@ def _stand_in(source: GraphSource, shape: ModelShape) -> dict[str, Any]:
     return {"compiled_only": True, "source": source.kind, **names, "input_shape": size, "units": shape.units}
 
 
-def _quiet() -> None:
-    """TensorFlow as the engine sets it, and without its advice on what it calls old."""
-    from classifier.engines.keras_engine import TENSORFLOW_ENVIRONMENT
-
-    for name, value in TENSORFLOW_ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    import tensorflow as tf
-
-    tf.get_logger().setLevel("ERROR")
-
-
-type Call = Callable[[Any], Any]
-
-
-def _load_saved_model(source: GraphSource) -> tuple[Call, ModelShape]:
-    """One signature of a SavedModel, its variables made constants."""
-    import tensorflow as tf
-
-    name = source.output or SIGNATURE
-    # TensorFlow 1's way: tf.saved_model.load refuses what Keras 1.15 to 2.8 saved with an optimizer.
-    with (
-        tf.Graph().as_default(),
-        tf.compat.v1.Session() as session,
-    ):
-        try:
-            found = tf.compat.v1.saved_model.load(session, ["serve"], str(source.path))
-        except (OSError, RuntimeError, ValueError) as error:
-            raise ModelsError(f"refused: TensorFlow can't load {source.path}: {error}") from error
-        signatures = dict(found.signature_def)
-        if name not in signatures:
-            raise UsageError(f"{source.path} has no signature {name!r}, but {', '.join(sorted(signatures))} (--output)")
-        given, result = (_only(side, name) for side in (signatures[name].inputs, signatures[name].outputs))
-        graph = tf.compat.v1.graph_util.convert_variables_to_constants(
-            session, session.graph.as_graph_def(add_shapes=True), [result.split(":")[0]]
-        )
-    return _pruned(graph, given, result)
-
-
-def _only(tensors: Any, signature: str) -> str:  # noqa: ANN401 - a protocol buffer's map
-    if len(tensors) != 1:
-        names = ", ".join(sorted(tensors))
-        raise ModelsError(
-            f"refused: signature {signature!r} has {len(tensors)} tensors ({names}), a classifier has one"
-        )
-    return str(next(iter(tensors.values())).name)
-
-
-def _load_graph_def(source: GraphSource) -> tuple[Call, ModelShape]:
-    import tensorflow as tf
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-    graph = tf.compat.v1.GraphDef()
-    try:
-        graph.ParseFromString(source.path.read_bytes())
-    except DecodeError as error:
-        raise ModelsError(f"refused: {source.path.name} is no GraphDef: {error}") from error
-    return _pruned(graph, _tensor(source.input), _tensor(source.output))
-
-
-def _tensor(name: str | None) -> str:
-    """A tensor's name; an operation's stands for its first output."""
-    return name if name and ":" in name else f"{name}:0"
-
-
-def _pruned(graph: Any, given: str, result: str) -> tuple[Call, ModelShape]:  # noqa: ANN401 - a GraphDef
-    """The part of the graph between two tensors as a function, and what it takes and gives."""
-    import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-    try:
-        whole = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), [])
-        pruned = whole.prune(whole.graph.get_tensor_by_name(given), whole.graph.get_tensor_by_name(result))
-        # Inlined: functions within functions, named as Keras 3 does, are a circle to TensorFlow Lite's converter.
-        call = convert_variables_to_constants_v2(pruned, lower_control_flow=False, aggressive_inlining=True)
-    except (KeyError, ValueError, tf.errors.OpError) as error:
-        raise ModelsError(f"refused: {given} to {result} can't be cut out of the graph: {error}") from error
-    shape, dtype = call.inputs[0].shape, call.inputs[0].dtype
-    if dtype != tf.float32 or (shape.rank is not None and shape.rank != 4):
-        raise ModelsError(f"refused: {given} is {dtype.name} of shape {shape}, expected float32 pictures of rank 4")
-    sizes = shape.as_list() if shape.rank else [None] * 4
-    return call, ModelShape(sizes[1], sizes[2], sizes[3] or 3, _units(call, sizes), None)
-
-
-def _units(call: Any, sizes: list[int | None]) -> int:  # noqa: ANN401 - a concrete function
-    """How many scores it gives; asked of the graph itself where its shapes don't tell."""
-    import numpy as np
-    import tensorflow as tf
-
-    known = call.outputs[0].shape.as_list() if call.outputs[0].shape.rank else [None]
-    if known[-1]:
-        return int(known[-1])
-    black = np.zeros((1, sizes[1] or 224, sizes[2] or 224, sizes[3] or 3), np.float32)
-    return int(np.asarray(call(tf.constant(black))).size)
-
-
-def _traced(call: Call, shape: ModelShape, asked: bytes) -> TracedModel:
+def _traced(call: tensorflow_graph.Call, shape: ModelShape, asked: bytes) -> TracedModel:
     """The graph as the compiler wants it: one picture of fixed size in, its scores out."""
     import tensorflow as tf
 
@@ -203,12 +107,15 @@ def _traced(call: Call, shape: ModelShape, asked: bytes) -> TracedModel:
 
     @tf.function(input_signature=[tf.TensorSpec(serving.preprocessing.shape, tf.float32)])  # type: ignore[untyped-decorator]
     def serve(picture: Any) -> Any:  # noqa: ANN401 - TensorFlow's tensors
-        return tf.reshape(call(picture), (1, shape.units))
+        return tf.cast(tf.reshape(call(picture), (1, shape.units)), tf.float32)
 
     module.serve = serve
     concrete = serve.get_concrete_function()
     model = TracedModel(lambda picture: concrete(tf.constant(picture)), module, serving, shape)
-    model.answer_once()
+    try:
+        model.answer_once()
+    except tf.errors.OpError as error:
+        raise ModelsError(f"refused: the graph can't be run: {tensorflow_graph.first_line(error)}") from error
     return model
 
 

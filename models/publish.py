@@ -55,8 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sample", type=Path, nargs="+", default=[], metavar="IMAGES", help="pictures or folders to compare on"
     )
-    parser.add_argument("--input", metavar="TENSOR", help="of a GraphDef, or an input of a SavedModel's signature")
-    parser.add_argument("--output", metavar="TENSOR", help="of a GraphDef; of a SavedModel the signature")
+    parser.add_argument("--input", metavar="TENSOR", help="of a GraphDef")
+    parser.add_argument("--output", metavar="TENSOR", help="of a GraphDef; of a SavedModel signature[:result]")
     parser.add_argument("--quantize", nargs="*", default=[], choices=("float16", "int8"), help="smaller forms too")
     parser.add_argument("--dry-run", action="store_true", help="convert and compare, but write nothing to S3")
 

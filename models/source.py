@@ -68,6 +68,8 @@ def read_source(paths: Sequence[Path], input_name: str | None = None, output_nam
         return _folder(path, input_name, output_name)
     if _head(path) in (ZIP, HDF5):
         return keras_source.whole_file(path)
+    if path.name == "saved_model.pb":
+        raise UsageError(f"{path} is a part of a SavedModel: give its folder")
     if path.suffix == ".pb":
         if not input_name or not output_name:
             raise UsageError(f"{path.name} is a frozen graph: name its tensors with --input and --output")
