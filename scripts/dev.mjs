@@ -153,7 +153,9 @@ async function checks(args) {
       if (code !== 0) return code;
     }
   }
-  return run(VENV_PYTHON, ["-m", "pytest", ...args]);
+  // Whole files go to each process, since tests of one file share sandboxes and models; four may load TensorFlow at once.
+  const everything = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder"];
+  return run(VENV_PYTHON, ["-m", "pytest", ...(args.length ? args : everything)]);
 }
 
 function lock(args) {
