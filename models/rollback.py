@@ -40,7 +40,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         return 0
     if not options.dry_run:
         written = record.write(place, _document(target, timeline), timeline.current)
-        _check_whole(place, target, timeline, written)
+        _check_whole(place, target, timeline, written, console)
     console.result(*_told(place, timeline, target, dry_run=options.dry_run))
     return 0
 
@@ -54,9 +54,14 @@ def _target(place: Place, timeline: Timeline, version: str | None) -> Record:
     return target
 
 
-def _check_whole(place: Place, target: Record, timeline: Timeline, written: Record) -> None:
+def _check_whole(place: Place, target: Record, timeline: Timeline, written: Record, console: Console) -> None:
     """`prune` may have deleted the version between our look and our writing: then back to what served."""
-    if timeline.current is None or record.is_whole(target, record.existing(place)):
+    try:
+        there = record.existing(place)
+    except PlaceError as error:
+        console.warn(f"it is live, but S3 doesn't say whether all of it is still there: {error}")
+        return
+    if timeline.current is None or record.is_whole(target, there):
         return
     record.write(place, timeline.current.document, written)
     raise PlaceError(f"{target.version} was deleted meanwhile; {timeline.current.version} is published again")
