@@ -61,6 +61,7 @@ class BundleReader:
         self._s3, self._bucket, self._prefix = s3, bucket, prefix
         self._settle_s, self._max_bytes = settle_s, max_bytes
         self._publication: tuple[tuple[str, float], Publication] | None = None
+        self._in_parts: dict[tuple[str, str], float] | None = None
 
     def look(self, deadline: float) -> View:
         """What is there now, by one list request, and one read when `published.json` is new.
@@ -71,12 +72,29 @@ class BundleReader:
         listing = self._listing(deadline)
         own = [info for info in listing.objects if "/" not in info.key.removeprefix(self._prefix)]
         newest = choose(own, self._published(own, deadline), listing.server_time, self._settle_s)
+        newest = self._settled(newest, listing.server_time)
         return View(newest, reports_in(listing.objects, self._prefix), listing.server_time)
 
     def look_aside(self, deadline: float) -> View:
         """The same without what is newest, for when `published.json` can't be read and an older bundle has to do."""
         listing = self._listing(deadline)
         return View(None, reports_in(listing.objects, self._prefix), listing.server_time)
+
+    def _settled(self, newest: Snapshot | Unsettled | None, now: float) -> Snapshot | Unsettled | None:
+        """The same; what was swapped by an upload in parts counts `settle_s` after it was first seen here.
+
+        S3 dates such an object at the beginning of its upload ("Working with object metadata"), its ETag has a hyphen.
+        """
+        if not isinstance(newest, Snapshot):
+            return newest
+        parts = [(part.key, part.etag) for part in newest.parts if part.sha256 is None and "-" in part.etag]
+        known = self._in_parts
+        # At a first look nothing tells how long they have been there.
+        self._in_parts = dict.fromkeys(parts, now if known is not None else 0.0) | {
+            part: since for part, since in (known or {}).items() if part in parts
+        }
+        wait_s = max(self._in_parts.values(), default=0.0) + self._settle_s - now
+        return Unsettled(wait_s) if wait_s > 0 else newest
 
     def _listing(self, deadline: float) -> Listing:
         try:
