@@ -26,7 +26,7 @@ def work(bucket: str, endpoint: str, asked: int | Sequence[str]) -> None:
     """Publish the stand-in of a number, or run a command."""
     own = {"AWS_ENDPOINT_URL": endpoint, "MODEL_BUCKET": bucket, "SWAP_SETTLE_SECONDS": "0"}
     os.environ.update(own | {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"})
-    boto3.session.Session = lambda: _SESSION  # type: ignore[assignment,misc]
+    boto3.session.Session = lambda: _SESSION
     if isinstance(asked, int):
         publish(Place(bucket, PLACE_PREFIX, _SESSION.client("s3")), asked)
     else:

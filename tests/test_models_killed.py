@@ -22,7 +22,7 @@ from tests.stand_ins import compiled_is_whole, publish, release, served
 
 REQUESTS = 9
 """S3 requests of one publication, at least."""
-RANDOM_KILLS = int(os.environ.get("RANDOM_KILLS", "10"))
+RANDOM_KILLS = int(os.environ.get("RANDOM_KILLS", "30"))
 PROMOTE = ["promote", "--from", "dev", "--to", "prod"]
 WRITES = {"promote": 6, "rollback": 1}
 COMMAND = [sys.executable, str(PROJECT / "scripts" / "models")]

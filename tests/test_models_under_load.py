@@ -24,7 +24,7 @@ HTTP = urllib3.PoolManager(timeout=60, retries=False, maxsize=8)
 CLIENTS = 4
 FULL = bool(os.environ.get("FULL"))
 PICTURES, SIZE = (198, {}) if FULL else (12, {"size": 64, "width": 4, "dense": 16})
-ROUNDS = 4 if FULL else 2
+ROUNDS = 4 if FULL else 1
 CLOSE = 1e-4
 
 
@@ -64,12 +64,12 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
 @pytest.fixture
 def served(s3_server: LocalS3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Demo]:
     """A local Lambda whose place is `prod`, empty so far."""
-    settings = {"ENGINE": "auto", "MODEL_CHECK_SECONDS": "1", "COMPILE_PATIENCE_SECONDS": "0"}
+    name, settings = f"load-{uuid.uuid4().hex[:8]}", {"MODEL_CHECK_SECONDS": "1", "COMPILE_PATIENCE_SECONDS": "0"}
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.endpoint)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with demo(s3_server, f"load-{uuid.uuid4().hex[:8]}", tmp_path, **settings) as running:
+    with demo(s3_server, name, tmp_path, compiling=False, ENGINE="auto", **settings) as running:
         yield running
 
 

@@ -69,9 +69,10 @@ class Served:
     def ask(self, method: str, path: str, body: object = None, context: Context | None = None) -> Any:
         """The whole reply; a body of bytes comes as gzip."""
         if isinstance(body, bytes):
-            packed = {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}
             headers = {"content-type": "application/json", "content-encoding": "gzip"}
-            return self.app.handle(http(method, path, headers=headers, **packed), context or Context())
+            text = base64.b64encode(body).decode()
+            event = http(method, path, headers=headers, body=text, isBase64Encoded=True)
+            return self.app.handle(event, context or Context())
         text = body if isinstance(body, str) else "" if body is None else json.dumps(body)
         return self.app.handle(http(method, path, body=text, isBase64Encoded=False), context or Context())
 
