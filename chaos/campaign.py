@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = {
     "MODEL_CHECK_SECONDS": "1",
-    "SWAP_SETTLE_SECONDS": "2",
+    "SWAP_SETTLE_SECONDS": "3",
     "COMPILE_PATIENCE_SECONDS": "100000",
     "FETCH_TIMEOUT_SECONDS": "3",
     **CREDENTIALS,
@@ -170,7 +170,7 @@ class _Campaign:
         while True:
             for broken in chance.sample(broken_ones, len(broken_ones)):
                 # A good one has the time to settle, to be noticed and to serve; a broken one is noticed.
-                for swap, seconds in ((chance.choice(good_ones), 4.0), (broken, 1.5)):
+                for swap, seconds in ((chance.choice(good_ones), 7.0), (broken, 1.5)):
                     if swap.good:
                         bucket.mend()
                     began = time.monotonic()

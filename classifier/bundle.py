@@ -30,6 +30,8 @@ ROLES: Mapping[str, Role] = {
 }
 REQUIRED: tuple[Role, ...] = ("architecture", "weights")
 PUBLISHED = "published.json"
+TIME_STEP_S = 1.0
+"""S3's times are whole seconds: of two that differ by n, the moments may lie little more than n - 1 apart."""
 
 
 class Part(Record):
@@ -98,12 +100,18 @@ def choose(
         if not (part.role in pinned and pinned[part.role].etag == part.etag)
     }
     newest = max((part.modified for part in swapped.values()), default=since)
-    if swapped and now - newest < settle_s:
-        return Unsettled(settle_s - (now - newest))
+    quiet_s = _surely(settle_s)
+    if swapped and now - newest < quiet_s:
+        return Unsettled(quiet_s - (now - newest))
     parts = {**pinned, **swapped}
     if not all(role in parts for role in REQUIRED):
         return None
     return Snapshot(tuple(parts[role] for role in sorted(parts)), newest)
+
+
+def _surely(settle_s: float) -> float:
+    """How far two of S3's times lie apart at least when `settle_s` seconds passed between them."""
+    return settle_s + TIME_STEP_S if settle_s else 0.0
 
 
 def _is_newer(info: ObjectInfo, publication: Publication) -> bool:
@@ -121,7 +129,8 @@ def quiet_moments(versions: Iterable[ObjectInfo], settle_s: float, now: float) -
     changes = sorted({info.modified for info in versions if _name(info.key) in ROLES}, reverse=True)
     published = {info.modified for info in versions if _name(info.key) == PUBLISHED and not info.deleted}
     following = [now, *changes[:-1]]
-    quiet = {at for at, after in zip(changes, following, strict=True) if after - at >= settle_s} if changes else set()
+    pairs = zip(changes, following, strict=True) if changes else ()
+    quiet = {at for at, after in pairs if after - at >= _surely(settle_s)}
     return sorted(quiet | published, reverse=True)
 
 

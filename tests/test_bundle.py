@@ -44,11 +44,17 @@ ONE = [info("architecture.json", "A1", 99), info("model.weights.h5", "W1", 99)]
 
 
 def test_a_bundle_by_hand_counts_when_it_has_been_quiet_long_enough() -> None:
-    assert etags(choose(ONE, None, 109, SETTLE_S)) == {"architecture": "A1", "weights": "W1"}
+    assert etags(choose(ONE, None, 110, SETTLE_S)) == {"architecture": "A1", "weights": "W1"}
 
 
 def test_a_bundle_just_swapped_waits_for_the_rest_of_the_quiet_time() -> None:
-    assert choose(ONE, None, 108.5, SETTLE_S) == Unsettled(0.5)
+    assert choose(ONE, None, 109.5, SETTLE_S) == Unsettled(0.5)
+
+
+def test_whole_seconds_never_make_the_quiet_time_shorter() -> None:
+    """What was written at 99.99 s has 99 for its time, and an answer of 109.0 s came 9.01 s later."""
+    assert choose(ONE, None, 109, SETTLE_S) == Unsettled(1)
+    assert etags(choose(ONE, None, 99, 0)) == {"architecture": "A1", "weights": "W1"}
 
 
 @pytest.mark.parametrize("missing", ["architecture.json", "model.weights.h5"])
@@ -99,8 +105,8 @@ def test_of_two_weights_files_of_one_second_the_one_that_came_after_publishing_c
 
 def test_a_swap_over_a_published_bundle_waits_until_it_is_quiet_then_wins() -> None:
     swapped = [info("architecture.json", "A1", 99), info("model.weights.h5", "W2", 200)]
-    assert choose(swapped, PUBLICATION, 205, SETTLE_S) == Unsettled(5)
-    assert etags(choose(swapped, PUBLICATION, 210, SETTLE_S)) == {"architecture": "A1", "weights": "W2"}
+    assert choose(swapped, PUBLICATION, 205, SETTLE_S) == Unsettled(6)
+    assert etags(choose(swapped, PUBLICATION, 211, SETTLE_S)) == {"architecture": "A1", "weights": "W2"}
 
 
 def test_deleting_a_published_object_changes_nothing() -> None:
@@ -119,7 +125,8 @@ HISTORY = [  # newest first for each key
 
 def test_quiet_moments_are_those_that_nothing_followed_for_the_settling_time() -> None:
     assert quiet_moments(HISTORY, SETTLE_S, now=210) == [153, 100]
-    assert quiet_moments(HISTORY, SETTLE_S, now=217) == [207, 153, 100]
+    assert quiet_moments(HISTORY, SETTLE_S, now=217) == [153, 100]
+    assert quiet_moments(HISTORY, SETTLE_S, now=218) == [207, 153, 100]
     assert quiet_moments([], SETTLE_S, now=217) == []
 
 
