@@ -40,6 +40,9 @@ _PLUGINS = {
 _COSTS = {"JPEG": (30, 8), "PNG": (80, 13), "GIF": (50, 10), "WEBP": (130, 21), "BMP": (40, 9)}
 """Most nanoseconds and bytes a pixel, measured on one core of a 2.5 GHz Xeon and rounded up: see docs/pictures.md."""
 _SCAN_NS = 1.5
+_MODES = {"rgb": "RGB", "bgr": "RGB", "grayscale": "L", "rgba": "RGBA"}
+_ALPHA_BYTES = 4
+"""More a pixel for RGBA, which is made beside what was decoded."""
 _IN_PROCESS_S = 1.0
 _IN_PROCESS_BYTES = 300_000_000
 _FULL_DECODE_PIXELS = 25_000_000
@@ -68,6 +71,7 @@ def decode(picture: Picture, spec: Preprocessing, limits: ImageLimits, deadline:
     is not done by the request's own `deadline` (time.monotonic()).
     """
     seconds, memory = _estimate(picture)
+    memory += picture.pixels * _ALPHA_BYTES if spec.color == "rgba" else 0
     left = function_memory.left(limits.function_memory_bytes)
     if left is not None and memory > left:
         raise ImageDimensionsError(f"{picture} takes {memory} bytes to decode, {left} are left")
@@ -92,7 +96,7 @@ def render(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> Decode
         image = _load(picture, spec, limits)
         width, height = (image.width, image.height) if not picture.width else (picture.width, picture.height)
         image = _upright(image, picture.orientation)
-        image = _converted(image, "L" if spec.color == "grayscale" else "RGB")  # some palettes break only here
+        image = _converted(image, _MODES[spec.color])  # some palettes break only here
     except MemoryError as error:
         raise ImageComplexityError(f"{picture.format} decoder: out of memory") from error
     except _DECODER_ERRORS as error:
@@ -162,13 +166,13 @@ def _upright(image: Image, orientation: int) -> Image:
 
 
 def _converted(image: Image, mode: str) -> Image:
-    """Convert to RGB or L of 8 bits, transparency over white."""
+    """Convert to RGB or L of 8 bits, transparency over white; or to RGBA, which keeps it."""
     transparent = image.has_transparency_data
     if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
         if transparent:
             return _over_white_16(image).convert(mode)
         image = _eight_bits(image)
-    elif transparent:
+    elif transparent and mode != "RGBA":
         image = _over_white(image)
     return image if image.mode == mode else image.convert(mode)
 

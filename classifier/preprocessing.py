@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 
 Resize = Literal["stretch", "crop", "pad"]
 Filter = Literal["nearest", "bilinear", "bicubic", "lanczos"]
-Color = Literal["rgb", "bgr", "grayscale"]
+Color = Literal["rgb", "bgr", "grayscale", "rgba"]
 Scale = Literal["none", "unit", "tf", "caffe", "torch"]
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "resize": ("stretch", "crop", "pad"),
     "filter": ("nearest", "bilinear", "bicubic", "lanczos"),
-    "color": ("rgb", "bgr", "grayscale"),
+    "color": ("rgb", "bgr", "grayscale", "rgba"),
     "scale": ("none", "unit", "tf", "caffe", "torch"),
 }
+CHANNELS = {"rgb": 3, "bgr": 3, "grayscale": 1, "rgba": 4}
 FIELDS = ("size", *CHOICES, "mean", "std", "fast_decode")
 MAX_SIDE = 4096
 """Largest side of a model's input. Together with the filter's weights it bounds the memory that resizing takes."""
@@ -65,7 +66,7 @@ class Preprocessing(Record, kw_only=True):
 
     @property
     def channels(self) -> int:
-        return 1 if self.color == "grayscale" else 3
+        return CHANNELS[self.color]
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -93,7 +94,7 @@ class Preprocessing(Record, kw_only=True):
         return {**fixed, **scaling, "fast_decode": self.fast_decode}
 
     def to_array(self, pixels: bytes) -> NDArray[np.float32]:
-        """Turn height x width x channels bytes (RGB or gray) into the model's input: float32, `shape`, C order.
+        """Turn height x width x channels bytes (RGB, gray or RGBA) into the model's input: float32, `shape`, C order.
 
         The operations and their order are those of Keras's numpy path, so the result is the same to the last bit.
         """
@@ -128,10 +129,10 @@ class _Reader:
             if name not in FIELDS:
                 self._problem(name, f"expected one of the fields {', '.join(FIELDS)}")
         values: dict[str, Any] = {"size": self._size()}
-        defaults = {"color": "grayscale" if self.channels == 1 else "rgb", "scale": "none"}
+        defaults = {"color": {1: "grayscale", 4: "rgba"}.get(self.channels or 3, "rgb"), "scale": "none"}
         for name, choices in CHOICES.items():
             values[name] = self._choice(name, choices, defaults.get(name, choices[0]))
-        channels = 1 if values["color"] == "grayscale" else 3
+        channels = CHANNELS[values["color"]]
         values["mean"], values["std"] = self._numbers("mean", channels), self._numbers("std", channels)
         if any(abs(number) < LEAST_STD for number in values["std"] or ()):
             self._problem("std", "expected numbers other than 0")
@@ -176,8 +177,8 @@ class _Reader:
             self._problem("scale", "expected either scale, or mean and std")
         if scale == "caffe" and color == "bgr":
             self._problem("color", "expected rgb with scale caffe, which itself turns the channels to blue, green, red")
-        if scale in {"caffe", "torch"} and color == "grayscale":
-            self._problem("scale", "expected none, unit or tf with color grayscale: the others need three channels")
+        if scale in {"caffe", "torch"} and channels != 3:
+            self._problem("scale", f"expected none, unit or tf with color {color}: the others need three channels")
 
     def _problem(self, name: str, expected: str) -> None:
         value = f" is {_shown(self.given[name])}" if name in self.given else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from classifier.preprocessing import CHANNELS
 from classifier.serving import ModelShape
 from models.errors import ModelsError, UsageError
 
@@ -147,7 +148,8 @@ def _frozen(function: Any, given: str, index: int = 0) -> tuple[Call, ModelShape
 
 
 def _is_channels_first(sizes: list[int | None]) -> bool:
-    return sizes[1] in (1, 3) and sizes[3] is not None and sizes[3] not in (1, 3)
+    known = CHANNELS.values()
+    return sizes[1] in known and sizes[3] is not None and sizes[3] not in known
 
 
 def _units(call: Call, shape: Any, sizes: list[int | None]) -> int:  # noqa: ANN401 - a TensorShape

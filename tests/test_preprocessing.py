@@ -41,6 +41,8 @@ CASES = list(
             ("rgb", "torch"),
             ("grayscale", "none"),
             ("grayscale", "tf"),
+            ("rgba", "none"),
+            ("rgba", "tf"),
         ),
     )
 )
@@ -71,6 +73,18 @@ def test_array_is_the_one_that_keras_gives_to_the_last_bit(name: str) -> None:
         got = ours(data, filter=resampling, resize=resize, color=color, scale=scale)
         assert (got.shape, got.dtype) == (wanted.shape, wanted.dtype)
         assert (got == wanted).all(), (resampling, resize, color, scale)
+
+
+@pytest.mark.tensorflow
+def test_a_model_of_four_channels_gets_transparency_as_keras_gives_it() -> None:
+    import keras
+
+    image = pictures.photo(133, 89).convert("RGBA")
+    image.putalpha(image.getchannel("G"))
+    data = pictures.encoded(image, "PNG")
+    wanted = keras.utils.load_img(io.BytesIO(data), color_mode="rgba", target_size=(22, 30), interpolation="bilinear")
+
+    assert (ours(data, filter="bilinear", color="rgba")[0] == keras.utils.img_to_array(wanted)).all()
 
 
 @pytest.mark.tensorflow
@@ -124,6 +138,7 @@ def test_defaults_are_those_of_load_img_in_the_models_size() -> None:
     assert Preprocessing.from_json({}, (90, 120, 3)) == Preprocessing(size=(90, 120))
     assert Preprocessing.from_json(None, (90, 120, 3)) == Preprocessing(size=(90, 120))
     assert Preprocessing.from_json({}, (90, 120, 1)) == Preprocessing(size=(90, 120), color="grayscale")
+    assert Preprocessing.from_json({}, (90, 120, 4)) == Preprocessing(size=(90, 120), color="rgba")
     assert Preprocessing(size=(90, 120)).to_json() == {
         "size": [90, 120],
         "resize": "stretch",
@@ -172,9 +187,10 @@ PROBLEMS: list[tuple[object, tuple[int | None, ...], str]] = [
     ({"resize": "fit"}, RGB_96, "preprocessing.resize is 'fit': expected stretch, crop or pad"),
     ({"filter": None}, RGB_96, "preprocessing.filter is None: expected nearest, bilinear, bicubic or lanczos"),
     ({"filter": ["nearest"]}, RGB_96, "preprocessing.filter is ['nearest']: expected nearest"),
-    ({"color": "RGB"}, RGB_96, "preprocessing.color is 'RGB': expected rgb, bgr or grayscale"),
+    ({"color": "RGB"}, RGB_96, "preprocessing.color is 'RGB': expected rgb, bgr, grayscale or rgba"),
     ({"color": "grayscale"}, RGB_96, "preprocessing.color is 'grayscale': the model's input has 3 channels"),
-    ({}, (96, 96, 4), "preprocessing.color: the model's input has 4 channels, this color gives 3"),
+    ({}, (96, 96, 5), "preprocessing.color: the model's input has 5 channels, this color gives 3"),
+    ({"scale": "caffe"}, (96, 96, 4), "preprocessing.scale is 'caffe': expected none, unit or tf with color rgba"),
     ({"color": "bgr", "scale": "caffe"}, RGB_96, "preprocessing.color is 'bgr': expected rgb with scale caffe"),
     ({"scale": "torch"}, (96, 96, 1), "preprocessing.scale is 'torch': expected none, unit or tf with color grayscale"),
     ({"scale": "tf", "mean": 1}, RGB_96, "preprocessing.scale is 'tf': expected either scale, or mean and std"),

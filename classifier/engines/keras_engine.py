@@ -98,11 +98,11 @@ def _check_input(architecture: Architecture) -> bool:
     if len(shapes) != 1 or architecture.outputs != 1:
         raise ModelError(f"the model has {len(shapes)} inputs and {architecture.outputs} outputs, expected one of each")
     shape = shapes[0]
-    if len(shape) == 3 and shape[2] in (1, 3):
-        return False
-    if len(shape) == 3 and shape[0] in (1, 3):
-        return True
-    raise ModelError(f"the model's input is {shape}, expected a picture: (height, width, 1 or 3)")
+    if len(shape) == 3:
+        for channels in ((1, 3), (4,)):  # a width of 4 is rare, but so are four channels
+            if shape[2] in channels or shape[0] in channels:
+                return shape[2] not in channels
+    raise ModelError(f"the model's input is {shape}, expected a picture: (height, width, 1, 3 or 4 channels)")
 
 
 def _shape(architecture: Architecture, model: Any, *, channels_first: bool) -> ModelShape:  # noqa: ANN401
