@@ -22,9 +22,9 @@ from classifier.errors import (
 )
 from classifier.events import Request
 from classifier.sources import Batch, Key, Link, Question, Upload, read_question
+from tests.application import MODEL, Context, Models, Running, http, lines, picture
+from tests.application import start as start
 from tests.origin import reply
-from tests.test_app import MODEL, Context, Models, Running, http, lines, picture
-from tests.test_app import start as start
 
 RED, BLUE = picture(), picture("JPEG", (0, 0, 255))
 RED64, BLUE64 = (base64.b64encode(data).decode() for data in (RED, BLUE))

@@ -19,7 +19,7 @@ from classifier.service import Classifier, ImageStore
 from classifier.settings import Settings
 from classifier.storage import S3
 from model_loader import ModelLoader
-from tests.test_app import MODEL, Context, Models, http, picture, upload
+from tests.application import MODEL, Context, Models, http, picture, upload
 
 MB = 1_000_000
 

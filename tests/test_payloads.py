@@ -20,9 +20,9 @@ from local.fronts import FunctionUrl, HttpApi, LoadBalancer, RestApi
 from local.runtime_api import MAX_EVENT_BYTES, MAX_REPLY_BYTES
 from local.s3 import LocalS3
 from local.seed import seed_compiled
+from tests.application import MODEL, Running, http, picture
+from tests.application import start as start
 from tests.demo import SAMPLES, Demo, demo
-from tests.test_app import MODEL, Running, http, picture
-from tests.test_app import start as start
 from tests.test_events import recorded
 
 HTTP = urllib3.PoolManager(timeout=60, retries=False)
@@ -114,7 +114,7 @@ def large(labels: int, length: int, start: Callable[..., Running], monkeypatch: 
         def predict(self, _: object) -> Any:
             return raw
 
-    monkeypatch.setattr("tests.test_app.MODEL", replace(MODEL, serving=serving, engine=Engine()))
+    monkeypatch.setattr("tests.application.MODEL", replace(MODEL, serving=serving, engine=Engine()))
     return start()
 
 
