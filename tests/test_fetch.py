@@ -1,12 +1,13 @@
+"""Fetching a link: odd, bad and stalling replies, redirects, and the deadlines."""
+
 from __future__ import annotations
 
 import random
 import socket
-import ssl
 import subprocess
 import sys
 import tracemalloc
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -17,29 +18,22 @@ from classifier.errors import (
     FetchError,
     FetchRedirectError,
     FetchTimeoutError,
-    FetchTlsError,
     FetchTooManyRedirectsError,
     ImageTooLargeError,
     OutOfTimeError,
-    UrlHostError,
 )
 from classifier.fetch import FetchLimits, fetch
 from classifier.http1 import read_body, read_head
 from classifier.netguard import AddressRule
 from classifier.wire import Wire
-from tests.certificates import Authority
-from tests.origin import Origin, raw, redirect, reply, then_hang, then_reset, trickle
-from tests.servers import BAD, BODY, CHUNKED, GOOD, MAX_BYTES, OK, STALLS, chunks, gz
+from tests.fetching import LIMITS, LOOPBACK, SOON
+from tests.origin import Origin, redirect, reply, then_hang
+from tests.servers import BAD, BODY, CHUNKED, GOOD, OK, STALLS, chunks, gz
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.origin import Behaviour
-
-LOOPBACK = AddressRule(ports=None, also_allowed=("127.0.0.1/32",))
-LIMITS = FetchLimits(max_bytes=MAX_BYTES, timeout_s=5)
-SOON = FetchLimits(max_bytes=MAX_BYTES, timeout_s=0.15)
 
 
 def got(behaviour: Behaviour, limits: FetchLimits = LIMITS) -> bytes | type[ClassifierError]:
@@ -188,198 +182,6 @@ def test_a_closed_port_is_a_failed_fetch() -> None:
     with pytest.raises(FetchError) as caught:
         fetch(link, rule=LOOPBACK, limits=LIMITS)
     assert type(caught.value) is FetchError
-
-
-def names(monkeypatch: pytest.MonkeyPatch, **addresses: list[str]) -> list[str]:
-    """Let the process know these `<name>.test` only; the list that is returned fills with what was asked for."""
-    asked: list[str] = []
-
-    def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
-        asked.append(host)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (a, port)) for a in addresses[host.removesuffix(".test")]]
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    return asked
-
-
-def test_a_name_is_looked_up_once_a_hop(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = names(monkeypatch, one=["127.0.0.1"], two=["127.0.0.1"])
-    with Origin({"/b": reply(BODY)}) as origin:
-        origin.paths["/a"] = redirect(origin.url("/b", host="two.test"))
-        assert fetch(origin.url("/a", host="one.test"), rule=LOOPBACK, limits=LIMITS) == BODY
-        assert asked == ["one.test", "two.test"]
-        assert f"Host: two.test:{origin.port}\r\n".encode() in origin.requests[1]
-
-
-def test_a_rebinding_name_gets_no_second_look_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([["127.0.0.1"], ["10.0.0.1"]])
-
-    def getaddrinfo(_: str, port: int, **__: Any) -> list[Any]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in next(answers)]
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    with Origin({"/": reply(BODY)}) as origin:
-        assert fetch(origin.url(host="rebind.test"), rule=LOOPBACK, limits=LIMITS) == BODY
-        with pytest.raises(UrlHostError):
-            fetch(origin.url(host="rebind.test"), rule=LOOPBACK, limits=LIMITS)
-        assert origin.connections == 1
-
-
-def test_a_redirect_to_a_name_with_a_private_address_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    names(monkeypatch, public=["127.0.0.1"], inside=["127.0.0.1", "10.0.0.1"])
-    with Origin({"/": redirect("http://inside.test/")}) as origin, pytest.raises(UrlHostError):
-        fetch(origin.url(host="public.test"), rule=LOOPBACK, limits=LIMITS)
-
-
-def test_the_next_address_is_tried_when_one_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    names(monkeypatch, many=["127.0.0.3", "127.0.0.2", "127.0.0.1"])
-    rule = AddressRule(ports=None, also_allowed=("127.0.0.0/8",))
-    with Origin({"/": reply(BODY)}) as origin:
-        assert fetch(origin.url(host="many.test"), rule=rule, limits=LIMITS) == BODY
-
-
-@pytest.fixture
-def deaf() -> Iterator[int]:
-    """A port on 127.0.0.2 that accepts no connection and refuses none: its queue is full."""
-    with socket.create_server(("127.0.0.2", 0), backlog=0) as listener, ExitStack() as waiting:
-        for _ in range(4):
-            client = waiting.enter_context(socket.socket())
-            client.setblocking(False)
-            client.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
-
-
-def test_connecting_that_stalls_is_given_up(deaf: int) -> None:
-    rule = AddressRule(ports=None, also_allowed=("127.0.0.2/32",))
-    with pytest.raises(FetchTimeoutError):
-        fetch(f"http://127.0.0.2:{deaf}/", rule=rule, limits=SOON)
-
-
-def test_the_next_address_is_tried_when_connecting_stalls(deaf: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    names(monkeypatch, many=["127.0.0.2", "127.0.0.1"])
-    rule = AddressRule(ports=None, also_allowed=("127.0.0.0/8",))
-    with Origin({"/": reply(BODY)}, port=deaf) as origin:
-        limits = FetchLimits(timeout_s=2)
-        assert fetch(origin.url(host="many.test"), rule=rule, limits=limits) == BODY
-
-
-def test_a_resolver_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    import threading
-
-    released = threading.Event()
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(30) and [])
-    with pytest.raises(FetchTimeoutError):
-        fetch("http://hangs.test/", rule=LOOPBACK, limits=SOON)
-    released.set()
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority.create(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture
-def secure(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Fetch `https://img.good.test/` from a server with this context, trusting the authority."""
-    names(monkeypatch, **{"img.good": ["127.0.0.1"]})
-
-    def run(
-        server: ssl.SSLContext | None,
-        behaviour: Behaviour,
-        limits: FetchLimits = LIMITS,
-        host: str | None = "img.good.test",
-    ) -> Any:
-        with Origin({"/": behaviour}, tls=server, reads=server is not None) as origin:
-            try:
-                link = origin.url(host=host).replace("http:", "https:")
-                return fetch(link, rule=LOOPBACK, limits=limits, tls=authority.client)
-            except ClassifierError as error:
-                return type(error)
-
-    return run
-
-
-def test_https_verifies_the_name_not_the_address(authority: Authority, secure: Callable[..., Any]) -> None:
-    asked: list[str | None] = []
-    server = authority.server("img.good.test")
-    server.sni_callback = lambda _, name, __: asked.append(name)
-    assert secure(server, reply(BODY)) == BODY
-    assert asked == ["img.good.test"]
-
-
-@pytest.mark.parametrize(
-    ("hosts", "host", "result"),
-    [
-        (["*.good.test"], "img.good.test", BODY),
-        (["other.test"], "img.good.test", FetchTlsError),
-        (["127.0.0.1"], "img.good.test", FetchTlsError),
-        (["127.0.0.1"], None, BODY),
-        (["img.good.test"], None, FetchTlsError),
-    ],
-)
-def test_a_certificate_has_to_name_the_host(
-    authority: Authority, secure: Callable[..., Any], hosts: list[str], host: str | None, result: Any
-) -> None:
-    assert secure(authority.server(*hosts), reply(BODY), host=host) == result
-
-
-def test_expired_and_unknown_certificates_are_refused(
-    authority: Authority, secure: Callable[..., Any], tmp_path: Path
-) -> None:
-    stranger = Authority.create(tmp_path)
-    servers = [authority.server("img.good.test", expired=True), stranger.server("img.good.test"), stranger.own()]
-    assert [secure(server, reply(BODY)) for server in servers] == [FetchTlsError] * 3
-
-
-def test_the_system_does_not_trust_our_authority(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
-    names(monkeypatch, **{"img.good": ["127.0.0.1"]})
-    with Origin({"/": reply(BODY)}, tls=authority.server("img.good.test")) as origin:
-        with pytest.raises(FetchTlsError):
-            fetch(origin.url(host="img.good.test"), rule=LOOPBACK, limits=LIMITS)
-        assert origin.requests == []
-
-
-def test_a_server_that_speaks_no_tls_is_a_tls_failure(secure: Callable[..., Any]) -> None:
-    assert secure(None, reply(BODY)) is FetchTlsError
-    assert secure(None, raw(b"")) is FetchTlsError
-    assert secure(None, then_reset(b"")) is FetchTlsError
-    assert secure(None, then_hang(b""), SOON) is FetchTimeoutError
-    assert secure(None, trickle(b"\x16\x03\x03\x40\0\x02", b"\0"), SOON) is FetchTimeoutError
-
-
-def test_a_server_that_wants_our_certificate_is_a_tls_failure(authority: Authority, secure: Callable[..., Any]) -> None:
-    server = authority.server("img.good.test")
-    server.verify_mode = ssl.CERT_REQUIRED
-    assert secure(server, reply(BODY)) is FetchTlsError
-
-
-@pytest.mark.parametrize("case", ["trickles headers", "trickles the body", "trickles chunks"])
-def test_a_server_that_stalls_inside_tls_is_given_up(
-    authority: Authority, secure: Callable[..., Any], case: str
-) -> None:
-    assert secure(authority.server("img.good.test"), STALLS[case], SOON) is FetchTimeoutError
-
-
-def test_a_handshake_that_stalls_is_given_up(authority: Authority) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        link = f"https://127.0.0.1:{silent.getsockname()[1]}/"
-        with pytest.raises(FetchTimeoutError):
-            fetch(link, rule=LOOPBACK, limits=SOON, tls=authority.client)
-
-
-def test_a_redirect_from_https_to_http_is_refused(authority: Authority, secure: Callable[..., Any]) -> None:
-    server = authority.server("img.good.test")
-    assert secure(server, redirect("http://img.good.test/")) is FetchRedirectError
-    assert secure(server, redirect("http://10.0.0.1/")) is FetchRedirectError
-    assert secure(server, redirect("https://10.0.0.1/")) is UrlHostError
-    assert secure(server, redirect("//img.good.test:1/x")) is FetchError
-
-
-def test_a_redirect_from_http_to_https_is_followed(authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
-    names(monkeypatch, **{"img.good": ["127.0.0.1"]})
-    with Origin({"/": reply(BODY)}, tls=authority.server("img.good.test")) as safe, Origin({}) as origin:
-        origin.paths["/"] = redirect(safe.url(host="img.good.test"))
-        assert fetch(origin.url(), rule=LOOPBACK, limits=LIMITS, tls=authority.client) == BODY
 
 
 def test_a_refused_link_imports_neither_socket_nor_tls() -> None:
