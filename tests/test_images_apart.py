@@ -1,0 +1,120 @@
+"""Decoding in a process of its own, and what it costs: time, memory, crashes and imports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from copy import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from classifier import decode_process, images
+from classifier.errors import ImageComplexityError, ImageDimensionsError, ImageError, ImageTimeoutError, OutOfTimeError
+from classifier.images import DecodedImage, Picture
+from classifier.preprocessing import Preprocessing
+from tests import pictures
+from tests.decoding import LIMITS, OPAQUE, decode, encoded
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def test_every_format_is_decoded_apart_as_it_is_here() -> None:
+    spec = Preprocessing(size=(20, 30), resize="crop", filter="lanczos", mean=(1.0, 2.0, 3.0))
+    for name in ("JPEG", "RGB JPEG", "PNG", "16-bit colour PNG", "AVIF"):
+        picture = images.inspect(OPAQUE[name], LIMITS)
+        assert decode_process.decode_apart(picture, spec, LIMITS) == images.render(picture, spec, LIMITS)
+
+
+def test_error_apart_is_the_error_here() -> None:
+    limits = replace(LIMITS, max_pixels=100)
+    with pytest.raises(ImageDimensionsError) as caught:
+        decode(OPAQUE["TIFF"], limits)
+    assert caught.value.public == "The picture has too many pixels: 61x47, where at most 100 are accepted."
+    with pytest.raises(ImageError):
+        decode(OPAQUE["TIFF"][:-3000])
+
+
+def test_decoding_that_takes_too_long_is_stopped() -> None:
+    with pytest.raises(ImageTimeoutError):
+        decode(OPAQUE["TIFF"], replace(LIMITS, decode_timeout_s=0.01))
+
+
+def test_decoding_ends_with_the_requests_own_time() -> None:
+    picture = images.inspect(OPAQUE["TIFF"], LIMITS)
+    for left_s in (-1, 0.01):
+        with pytest.raises(OutOfTimeError, match="were left"):
+            images.decode(picture, Preprocessing(size=(20, 30)), LIMITS, time.monotonic() + left_s)
+
+
+def test_decoder_that_keeps_the_cpu_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    spin = "import classifier.images as i,itertools;i.render=lambda *_:all(itertools.repeat(1));main()"
+    monkeypatch.setattr(decode_process, "_START", decode_process._START.replace("main()", spin))
+    monkeypatch.setattr(decode_process, "CLOCK_FACTOR", 100)
+    with pytest.raises(ImageTimeoutError, match="CPU"):
+        decode(OPAQUE["TIFF"], replace(LIMITS, decode_timeout_s=1))
+
+
+def test_decoder_that_needs_too_much_memory_costs_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    swell = "import classifier.images as i;i.render=lambda *_:bytes(1<<30);main()"
+    monkeypatch.setattr(decode_process, "_START", decode_process._START.replace("main()", swell))
+    with pytest.raises(ImageComplexityError):
+        decode(OPAQUE["TIFF"])
+
+
+def test_decoder_that_crashes_costs_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    crash = "import classifier.images as i,os;i.render=lambda *_:os.abort();main()"
+    monkeypatch.setattr(decode_process, "_START", decode_process._START.replace("main()", crash))
+    with pytest.raises(ImageError, match="ended with -6"):
+        decode(OPAQUE["TIFF"])
+
+
+def test_decoding_process_has_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    show = "import os;assert 'AWS_SECRET_ACCESS_KEY' not in os.environ, 'seen';main()"
+    monkeypatch.setattr(decode_process, "_START", decode_process._START.replace("main()", show))
+    assert decode(OPAQUE["TIFF"]).format == "TIFF"
+
+
+APART: dict[str, Callable[[Picture], Picture]] = {
+    "slow format": lambda picture: replace(picture, slow=True),
+    "much time": lambda picture: replace(picture, width=40_000, height=1_000),
+    "much memory": lambda picture: replace(picture, coefficient_bytes=400_000_000),
+}
+
+
+@pytest.mark.parametrize("why", APART)
+def test_what_may_cost_much_is_decoded_apart(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = images.inspect(OPAQUE["JPEG"], LIMITS)
+    apart = DecodedImage(b"", "JPEG", 1, 1)
+    monkeypatch.setattr(decode_process, "decode_apart", lambda *_: apart)
+    spec = Preprocessing(size=(20, 30))
+    assert images.decode(picture, spec, LIMITS) != apart
+    assert images.decode(APART[why](picture), spec, LIMITS) == apart
+
+
+def test_picture_that_does_not_fit_into_the_function_is_refused() -> None:
+    data = pictures.encoded(Image.new("P", (3000, 3000)), "PNG")
+    assert decode(data, replace(LIMITS, function_memory_bytes=8 << 30)).width == 3000
+    with pytest.raises(ImageDimensionsError, match="are left"):
+        decode(data, replace(LIMITS, function_memory_bytes=128 << 20))
+
+
+def test_one_picture_imports_one_plugin(tmp_path: Path) -> None:
+    file = tmp_path / "picture"
+    file.write_bytes(encoded("JPEG", exif=pictures.exif(6)))
+    program = (
+        "import sys, pathlib\n"
+        "from classifier import images\n"
+        "from classifier.preprocessing import Preprocessing\n"
+        "picture = images.inspect(pathlib.Path(sys.argv[1]).read_bytes(), images.ImageLimits())\n"
+        "images.decode(picture, Preprocessing(size=(9, 9)), images.ImageLimits())\n"
+        "print(sorted(name for name in sys.modules if name.endswith('Plugin')), 'numpy' in sys.modules)\n"
+    )
+    command = [sys.executable, "-c", program, str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent.parent)
+    assert (done.stdout, done.stderr) == ("['PIL.JpegImagePlugin'] False\n", "")
