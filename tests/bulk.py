@@ -9,6 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from classifier import compiler
 from classifier.compiled import MODEL, REPORT, parse_report
 from local.launch import PROJECT
@@ -81,3 +83,16 @@ def put_pictures(bucket: Bucket, number: int, prefix: str = "images/") -> dict[s
 def rows_of(data: bytes) -> list[dict[str, Any]]:
     """JSON lines, read."""
     return [json.loads(line) for line in data.decode().splitlines()]
+
+
+@pytest.fixture
+def place(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """A bucket that the environment names."""
+    for name, value in environment(bucket).items():
+        monkeypatch.setenv(name, value)
+    return bucket
+
+
+def read(bucket: Bucket, key: str) -> bytes:
+    data: bytes = bucket.boto.get_object(Bucket=bucket.name, Key=key)["Body"].read()
+    return data
