@@ -5,119 +5,20 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import pytest
 
 from classifier.bulk.job import BulkJob
-from classifier.bulk.notices import Located, NoticeError, created_in
-from classifier.errors import ModelLoadingError, RequestError, UnavailableError
-from classifier.settings import Settings
+from classifier.errors import UnavailableError
 from classifier.storage import ATTEMPTS
-from local.event_bridge import bridge_event
 from local.s3 import S3Request
-from local.s3_changes import S3Change
-from tests.bulk import environment, put_pictures, rows_of, serve_demo
+from tests.bulk import put_pictures, rows_of
+from tests.bulk_queue import PICTURE, VISIBLE_S, Mapping, code_of, queued_message, results
+from tests.bulk_queue import job as job
+from tests.bulk_queue import queue as queue
 from tests.conftest import Bucket
-from tests.demo import SAMPLES
-
-PICTURE = SAMPLES[0].read_bytes()
-VISIBLE_S = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Mapping:
-    """A queue with its dead letters, and what an event source mapping does with them."""
-
-    client: Any
-    url: str
-    dead: str
-    job: BulkJob
-
-    def poll(self) -> tuple[int, int]:
-        """Hand one batch to the function and delete what it does not report: (messages, failures)."""
-        messages = self.client.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10).get("Messages", [])
-        event = {"Records": [{"messageId": one["MessageId"], "body": one["Body"]} for one in messages]}
-        answer = self.job.run(event, time.monotonic() + 60)
-        failed = {item["itemIdentifier"] for item in answer["batchItemFailures"]}
-        for one in messages:
-            if one["MessageId"] not in failed:
-                self.client.delete_message(QueueUrl=self.url, ReceiptHandle=one["ReceiptHandle"])
-        return len(messages), len(failed)
-
-    def drain(self) -> int:
-        """Poll until nothing comes; the number of messages that came, again and again."""
-        total = 0
-        while (found := self.poll())[0]:
-            total += found[0]
-        return total
-
-    def waiting(self, url: str) -> int:
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        found = self.client.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-        return sum(int(found[name]) for name in names)
-
-
-class NoModel:
-    """A model that is still loading."""
-
-    def look_ahead(self) -> None:
-        """Nothing."""
-
-    def acquire(self, deadline: float) -> Any:  # noqa: ARG002
-        raise ModelLoadingError("not yet")
-
-
-def job_of(bucket: Bucket, models: Any, **more: str) -> BulkJob:
-    environ = {**environment(bucket), **more}
-    return BulkJob.from_settings(models, bucket.s3, Settings.from_env(environ), environ)
-
-
-@pytest.fixture
-def job(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> BulkJob:
-    """The function's work, with the demo model compiled."""
-    from models.bulk.model import OneModel, open_version
-    from models.place import find_place
-
-    for name, value in environment(bucket).items():
-        monkeypatch.setenv(name, value)
-    serve_demo(bucket)
-    return job_of(bucket, OneModel(open_version(find_place("dev"), None)))
-
-
-@pytest.fixture
-def queue(bucket: Bucket, job: BulkJob) -> Iterator[Mapping]:
-    """A queue that S3 tells of every object under images/, with what serverless.yml says of tries."""
-    client = bucket.server.client("sqs")
-    dead = client.create_queue(QueueName=f"{bucket.name}-dead")["QueueUrl"]
-    arn = client.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 2})
-    attributes = {"RedrivePolicy": redrive, "VisibilityTimeout": str(VISIBLE_S)}
-    url = client.create_queue(QueueName=bucket.name, Attributes=attributes)["QueueUrl"]
-    arn = client.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    rules = [{"Name": "prefix", "Value": "images/"}]
-    to_queue = {"QueueArn": arn, "Events": ["s3:ObjectCreated:*"], "Filter": {"Key": {"FilterRules": rules}}}
-    bucket.boto.put_bucket_notification_configuration(
-        Bucket=bucket.name, NotificationConfiguration={"QueueConfigurations": [to_queue]}
-    )
-    yield Mapping(client, url, dead, job)
-    for one in (url, dead):
-        client.delete_queue(QueueUrl=one)
-
-
-def results(bucket: Bucket, prefix: str = "results/") -> list[dict[str, Any]]:
-    """Every row that lies under the prefix."""
-    found = bucket.boto.list_objects_v2(Bucket=bucket.name, Prefix=prefix).get("Contents", [])
-    objects = (bucket.boto.get_object(Bucket=bucket.name, Key=item["Key"])["Body"].read() for item in found)
-    return [row for data in objects for row in rows_of(data)]
-
-
-def code_of(row: dict[str, Any]) -> str | None:
-    code: str | None = row.get("error", {}).get("code")
-    return code
 
 
 @pytest.mark.tensorflow
@@ -161,7 +62,9 @@ def test_a_row_that_can_not_be_written_brings_its_message_back(bucket: Bucket, j
     bucket.put("images/a.jpg", PICTURE)
     bucket.put("images/b.jpg", PICTURE)
     bucket.server.failing = lambda request: request.method == "PUT" and "b.jpg" in request.path
-    answer = job.queued([message(bucket, "images/a.jpg"), message(bucket, "images/b.jpg")], time.monotonic() + 30)
+    answer = job.queued(
+        [queued_message(bucket, "images/a.jpg"), queued_message(bucket, "images/b.jpg")], time.monotonic() + 30
+    )
     assert answer == {"batchItemFailures": [{"itemIdentifier": "images/b.jpg"}]}
     assert [row["key"] for row in results(bucket)] == ["images/a.jpg"]
 
@@ -170,7 +73,7 @@ def test_a_row_that_can_not_be_written_brings_its_message_back(bucket: Bucket, j
 def test_each_version_of_a_key_is_a_picture_of_its_own(bucket: Bucket, job: BulkJob) -> None:
     first = bucket.put("images/a.jpg", PICTURE)["VersionId"]
     second = bucket.put("images/a.jpg", b"no picture")["VersionId"]
-    told = [message(bucket, "images/a.jpg", version) for version in (first, second, first)]
+    told = [queued_message(bucket, "images/a.jpg", version) for version in (first, second, first)]
     told = [{**one, "messageId": str(number)} for number, one in enumerate(told)]
     assert job.queued(told, time.monotonic() + 30) == {"batchItemFailures": []}
     assert {row["version_id"]: code_of(row) for row in results(bucket)} == {
@@ -179,75 +82,6 @@ def test_each_version_of_a_key_is_a_picture_of_its_own(bucket: Bucket, job: Bulk
     }
     data = bucket.boto.get_object(Bucket=bucket.name, Key=f"results/images/a.jpg/{second}.jsonl")["Body"].read()
     assert rows_of(data)[0]["bucket"] == bucket.name
-
-
-def message(bucket: Bucket, key: str, version: str = "") -> dict[str, str]:
-    """As EventBridge puts it into the queue."""
-    change = S3Change("ObjectCreated:Put", bucket.name, key, version_id=version, size=3, etag="0123")
-    return {"messageId": key, "body": json.dumps(bridge_event(change))}
-
-
-def test_while_no_model_is_there_everything_comes_again(bucket: Bucket) -> None:
-    bucket.put("images/a.jpg", PICTURE)
-    answer = job_of(bucket, NoModel()).queued([message(bucket, "images/a.jpg")], time.monotonic() + 30)
-    assert answer == {"batchItemFailures": [{"itemIdentifier": "images/a.jpg"}]}
-    assert results(bucket) == []
-
-
-def test_what_lies_outside_the_prefix_is_never_read(bucket: Bucket) -> None:
-    bucket.put("private/a.jpg", PICTURE)
-    bucket.server.requests.clear()
-    answer = job_of(bucket, NoModel()).queued([message(bucket, "private/a.jpg")], time.monotonic() + 30)
-    assert answer == {"batchItemFailures": []}
-    assert [request.method for request in bucket.server.requests] == ["PUT"]
-    assert [code_of(row) for row in results(bucket)] == ["invalid_s3_key"]
-
-
-def test_results_can_not_lie_among_the_pictures(bucket: Bucket) -> None:
-    with pytest.raises(ValueError, match="RESULTS_PREFIX"):
-        job_of(bucket, NoModel(), RESULTS_PREFIX="images/results/")
-
-
-def test_a_key_that_leaves_no_room_for_its_result_is_named_by_its_digest(bucket: Bucket) -> None:
-    job = job_of(bucket, NoModel())
-    long = Located(bucket.name, "images/" + "k" * 1010, "v", "e")
-    assert len(job.key_of(long)) < 100
-    assert job.key_of(long) != job.key_of(Located(bucket.name, "images/" + "l" * 1010, "v", "e"))
-
-
-OWN = {"eventName": "ObjectCreated:Put", "s3": {"bucket": {"name": "b"}, "object": {"key": "a+b%2B.jpg", "eTag": "e"}}}
-
-
-@pytest.mark.parametrize(
-    ("body", "found"),
-    [
-        ({"Records": [OWN]}, (Located("b", "a b+.jpg", None, "e"),)),
-        ({"Records": [OWN | {"eventName": "ObjectRemoved:Delete"}]}, ()),
-        ({"Event": "s3:TestEvent"}, ()),
-        ({"detail-type": "Object Deleted", "detail": {}}, ()),
-        (
-            {
-                "detail-type": "Object Created",
-                "detail": {"bucket": {"name": "b"}, "object": {"key": "a+b", "etag": "e"}},
-            },
-            (Located("b", "a+b", None, "e"),),
-        ),
-    ],
-)
-def test_both_forms_of_s3s_events_are_read(body: dict[str, Any], found: tuple[Located, ...]) -> None:
-    assert created_in(json.dumps(body)) == found
-
-
-@pytest.mark.parametrize("body", ["", "[]", "1", "null", '{"Records": 1}', '{"Records": [{}]}', "{}"])
-def test_what_is_no_event_is_said_to_be_none(body: str) -> None:
-    with pytest.raises(NoticeError):
-        created_in(body)
-
-
-@pytest.mark.parametrize("event", [{}, {"Items": [], "BatchInput": {"run": "../a"}}, {"Items": []}])
-def test_an_event_of_neither_kind_is_refused(bucket: Bucket, event: dict[str, Any]) -> None:
-    with pytest.raises(RequestError):
-        job_of(bucket, NoModel()).run(event, time.monotonic() + 30)
 
 
 @pytest.mark.tensorflow
