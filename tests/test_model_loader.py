@@ -1,20 +1,12 @@
-"""The warm model against moto's S3: adopted whole, exchanged whole, never lost. The engine is a tiny one of ours."""
+"""The warm model against moto's S3: adopted whole, kept, and what is said when there is none."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from classifier.bundle_reader import Bundle
-from classifier.engines import Loaded
 from classifier.errors import (
     ModelError,
     ModelLoadingError,
@@ -22,92 +14,11 @@ from classifier.errors import (
     StorageUnavailableError,
     UnavailableError,
 )
-from classifier.model_store import ModelStore
-from classifier.opening import LoadedModel, Opener
 from classifier.s3_http import Endpoint
-from classifier.serving import ModelShape, parse_serving
 from classifier.sigv4 import Credentials
 from classifier.storage import S3
-from model_loader import ModelLoader
 from tests.conftest import Bucket
-
-PREFIX = "models/dev/"
-SETTLE_S = 1.0
-SHAPE = ModelShape(8, 8, 3, 2, "softmax")
-
-
-@dataclass
-class CountingEngine:
-    """An engine whose answer is its weights' bytes; `opened` counts how often a model was built."""
-
-    opened: list[str] = field(default_factory=list)
-    before: Callable[[], None] = lambda: None
-
-    def open(self, bundle: Bundle) -> Loaded:
-        self.before()
-        self.opened.append(bundle.fingerprint)
-        if bundle.parts["weights"].startswith(b"broken"):
-            raise ModelError("broken weights")
-        serving = parse_serving(bundle.parts.get("serving"), bundle.parts.get("labels"), SHAPE)
-        return Loaded(_Answer(bundle.parts["architecture"], bundle.parts["weights"]), serving, {"build": 1.0})
-
-
-@dataclass
-class _Answer:
-    architecture: bytes
-    weights: bytes
-    name: str = "tensorflow"
-
-    def predict(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.frombuffer(picture.tobytes()[:8], np.float32)
-
-
-def loader(bucket: Bucket, engine: CountingEngine, *, check_s: float = 0, s3: S3 | None = None) -> ModelLoader:
-    s3 = s3 or bucket.s3
-    store = ModelStore.at(s3, bucket.name, PREFIX, settle_s=SETTLE_S, max_bytes=1_000_000)
-    opener = Opener(store.bundles, store.compiled, engine.open, _never_compiled, engine="tensorflow", patience_s=0)
-    return ModelLoader(store.bundles, opener, check_s=check_s, reload_wait_s=5)
-
-
-def _never_compiled(_model: bytes, _report: object) -> Loaded:
-    raise AssertionError("ENGINE=tensorflow never opens a compiled form")
-
-
-def put(bucket: Bucket, version: str) -> None:
-    bucket.put(PREFIX + "architecture.json", f"architecture {version}".encode())
-    bucket.put(PREFIX + "model.weights.h5", f"weights {version}".encode())
-    bucket.put(PREFIX + "labels.txt", b"cat\ndog\n")
-
-
-def publish(bucket: Bucket, version: str, *, untrue: bool = False) -> None:
-    """As `publish` does it: the objects first, then `published.json`, which pins their versions."""
-    objects = {}
-    for name, text in (("architecture.json", "architecture"), ("model.weights.h5", "weights"), ("labels.txt", "")):
-        data = f"{text} {version}".encode() if text else b"cat\ndog\n"
-        answer = bucket.put(PREFIX + name, data)
-        objects[name] = {
-            "key": PREFIX + name,
-            "version_id": answer["VersionId"],
-            "etag": answer["ETag"],
-            "size": len(data),
-            "sha256": "0" * 64 if untrue else hashlib.sha256(data).hexdigest(),
-        }
-    bucket.put(PREFIX + "published.json", json.dumps({"version": version, "objects": objects}).encode())
-
-
-def settle() -> None:
-    time.sleep(SETTLE_S + 1.1)  # S3's times are whole seconds
-
-
-def soon() -> float:
-    return time.monotonic() + 10
-
-
-def weights(model: LoadedModel) -> str:
-    assert isinstance(model.engine, _Answer)
-    version = model.engine.weights.decode().split()[-1]
-    assert model.engine.architecture.decode().split()[-1] == version, "architecture and weights of different models"
-    return version
+from tests.warm_models import PREFIX, CountingEngine, loader, publish, settle, soon, weights
 
 
 def test_a_published_bundle_is_adopted_at_once_and_kept(bucket: Bucket) -> None:
@@ -168,80 +79,6 @@ def test_publishing_again_replaces_the_model(bucket: Bucket) -> None:
     assert weights(models.acquire(soon())) == "one"
     publish(bucket, "two")
     assert weights(models.acquire(soon())) == "two"
-
-
-def test_a_swap_by_hand_counts_once_it_is_quiet(bucket: Bucket) -> None:
-    publish(bucket, "one")
-    models = loader(bucket, CountingEngine())
-    assert weights(models.acquire(soon())) == "one"
-    bucket.put(PREFIX + "model.weights.h5", b"weights two")
-    assert weights(models.acquire(soon())) == "one"
-    bucket.put(PREFIX + "architecture.json", b"architecture two")
-    settle()
-    assert weights(models.acquire(soon())) == "two"
-
-
-def test_a_cold_start_in_the_middle_of_a_swap_takes_the_last_whole_bundle(bucket: Bucket) -> None:
-    put(bucket, "one")
-    settle()
-    bucket.put(PREFIX + "model.weights.h5", b"weights two")
-    assert weights(loader(bucket, CountingEngine()).acquire(soon())) == "one"
-
-
-def test_a_cold_start_right_after_the_very_first_upload_waits_for_it_to_settle(bucket: Bucket) -> None:
-    put(bucket, "one")
-    assert weights(loader(bucket, CountingEngine()).acquire(soon())) == "one"
-
-
-def test_a_cold_start_on_a_broken_bundle_takes_an_older_good_one(bucket: Bucket) -> None:
-    put(bucket, "one")
-    settle()
-    bucket.put(PREFIX + "model.weights.h5", b"broken")
-    settle()
-    assert weights(loader(bucket, CountingEngine()).acquire(soon())) == "one"
-
-
-def test_a_broken_swap_leaves_the_old_model_and_is_tried_once(bucket: Bucket) -> None:
-    publish(bucket, "one")
-    engine = CountingEngine()
-    models = loader(bucket, engine)
-    first = models.acquire(soon())
-    bucket.put(PREFIX + "model.weights.h5", b"broken")
-    settle()
-    assert [models.acquire(soon()) for _ in range(3)] == [first] * 3
-    assert len(engine.opened) == 2
-    bucket.put(PREFIX + "architecture.json", b"architecture two")
-    bucket.put(PREFIX + "model.weights.h5", b"weights two")
-    settle()
-    assert weights(models.acquire(soon())) == "two"
-
-
-def test_labels_that_do_not_fit_leave_the_old_model(bucket: Bucket) -> None:
-    publish(bucket, "one")
-    models = loader(bucket, CountingEngine())
-    first = models.acquire(soon())
-    bucket.put(PREFIX + "labels.txt", b"only one\n")
-    settle()
-    assert models.acquire(soon()) is first
-
-
-def test_the_same_content_put_again_keeps_the_model_without_building_it(bucket: Bucket) -> None:
-    publish(bucket, "one")
-    engine = CountingEngine()
-    models = loader(bucket, engine)
-    first = models.acquire(soon())
-    publish(bucket, "one")
-    assert models.acquire(soon()).engine is first.engine
-    assert len(engine.opened) == 1
-
-
-def test_a_deleted_object_leaves_the_old_model(bucket: Bucket) -> None:
-    put(bucket, "one")
-    settle()
-    models = loader(bucket, CountingEngine())
-    first = models.acquire(soon())
-    bucket.boto.delete_object(Bucket=bucket.name, Key=PREFIX + "architecture.json")
-    assert models.acquire(soon()) is first
 
 
 def test_without_a_bundle_a_cold_start_says_that_no_model_is_available(bucket: Bucket) -> None:
