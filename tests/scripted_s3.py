@@ -8,6 +8,9 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
+import pytest
+
+from classifier import storage
 from classifier.s3_http import Endpoint
 from classifier.sigv4 import Credentials
 from classifier.storage import S3
@@ -21,6 +24,12 @@ def error(status: str, code: str, *headers: str, message: str = "") -> Behaviour
     """S3's error reply."""
     body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
     return reply(body, "Content-Type: application/xml", *headers, status=status)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+SLOW_DOWN = error("503 Slow Down", "SlowDown")
+INTERNAL = error("500 Internal Server Error", "InternalError")
+MIB = 1_000_000
 
 
 def closing(behaviour: Behaviour | None = None) -> Behaviour:
@@ -113,3 +122,8 @@ class ScriptedS3:
 def soon(seconds: float = 3.0) -> float:
     """A deadline on time.monotonic's clock."""
     return time.monotonic() + seconds
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "BACKOFF_S", 0.001)
