@@ -1,4 +1,4 @@
-"""Where the tests of loading Keras models take their files from."""
+"""Where the tests of loading Keras models take their files from, and what they compare of the models."""
 
 from __future__ import annotations
 
@@ -46,3 +46,20 @@ def keras_2(*layers: dict[str, Any], version: str = "2.3.1") -> bytes:
     return json.dumps(
         {"class_name": "Sequential", "config": config, "keras_version": version, "backend": "tensorflow"}
     ).encode()
+
+
+def difference(model: Any, folder: Path) -> float:
+    """The largest difference between the model's answer and its writer's."""
+    import numpy as np
+
+    answer = np.asarray(model(np.load(folder / "inputs.npy"), training=False))
+    written = np.load(folder / "outputs.npy")
+    assert answer.shape == written.shape
+    return float(np.abs(answer - written).max())
+
+
+def saved(model: Any, tmp_path: Path, name: str = "m.weights.h5") -> bytes:
+    """The model's weights as current Keras saves them."""
+    path = tmp_path / name
+    model.save_weights(path) if "weights" in name else model.save(path)
+    return path.read_bytes()
