@@ -1,9 +1,9 @@
 """Compiles what is staged, so that nothing is compiled at start, and replaces third-party sources by a stub.
 
-The bytecode is valid whatever the stub's time and size are ("unchecked hash", PEP 552), so the stub is never read. In the
-light part it stays, because Python finds modules by it; in the pack gather.py takes it for a source that is not kept.
-Were it ever read, by another version of Python, it would say what is wrong instead of being an empty module. Docstrings
-go with the source.
+The bytecode is valid whatever the stub's time and size are ("unchecked hash", PEP 552), so the stub is never
+read. In the light part it stays, because Python finds modules by it; in the pack gather.py takes it for a
+source that is not kept. Were it ever read, by another version of Python, it would say what is wrong instead
+of being an empty module. Docstrings go with the source.
 """
 
 from __future__ import annotations
