@@ -22,13 +22,23 @@ PICTURE = (SIZE, SIZE, 3)
 class Kind:
     """How to make a model; `engine` serves it once compiling is over, "" for one that is refused.
 
-    `reason` is part of what its report says, `serving` the bundle's serving.json, if it needs one.
+    `reason` is part of what its report says, `serving` the bundle's serving.json, if it needs one. `twin` makes the same
+    model in the layout that plain Keras can compute on every CPU, for one that it can't.
     """
 
     make: Callable[[], Any]
     engine: str = "litert"
     reason: str = ""
     serving: dict[str, Any] | None = None
+    twin: Callable[[], Any] | None = None
+
+    def reference(self, model: Any) -> Any:
+        """What plain Keras computes pictures (batch, height, width, channels) with: `model`, or its twin's weights."""
+        if self.twin is None:
+            return model
+        twin = self.twin()
+        twin.set_weights(model.get_weights())
+        return twin
 
 
 def put(bucket: Bucket, model: Any, serving: Mapping[str, Any] | None = None, prefix: str = PREFIX) -> None:
@@ -223,15 +233,17 @@ def beyond(tensor: Any) -> Any:
     return layers.Flatten()(layers.MaxPooling3D((8, 8, 1))(layers.Reshape((2 * SIZE, 2 * SIZE, 3, 1))(tensor)))
 
 
-def channels_first() -> Any:
+def in_layout(data_format: str) -> Any:
+    """The same convolutions with channels first or last: their weights have one shape in both."""
     import keras
     from keras import layers
 
-    first = {"data_format": "channels_first"}
-    picture = keras.Input((3, SIZE, SIZE))
-    tensor = layers.Conv2D(4, 3, activation="relu", **first)(layers.Rescaling(1 / 255)(picture))
-    tensor = layers.MaxPooling2D(**first)(layers.BatchNormalization(axis=1)(tensor))
-    tensor = layers.GlobalAveragePooling2D(**first)(layers.DepthwiseConv2D(3, **first)(tensor))
+    layout = {"data_format": data_format}
+    first = data_format == "channels_first"
+    picture = keras.Input((3, SIZE, SIZE) if first else PICTURE)
+    tensor = layers.Conv2D(4, 3, activation="relu", **layout)(layers.Rescaling(1 / 255)(picture))
+    tensor = layers.MaxPooling2D(**layout)(layers.BatchNormalization(axis=1 if first else -1)(tensor))
+    tensor = layers.GlobalAveragePooling2D(**layout)(layers.DepthwiseConv2D(3, **layout)(tensor))
     return drawn(keras.Model(picture, layers.Dense(3, activation="softmax")(tensor)))
 
 
@@ -299,7 +311,8 @@ KINDS: dict[str, Kind] = {
     "normalizing": Kind(normalizing),
     "all sorts of layers": Kind(lambda: classifier(all_sorts)),
     "operators": Kind(lambda: classifier(operators, last=None), serving={"output": "logits"}),
-    "channels first": Kind(channels_first),
+    # TensorFlow computes channels first on a CPU by oneDNN only, which it leaves off where there is no AVX-512.
+    "channels first": Kind(lambda: in_layout("channels_first"), twin=lambda: in_layout("channels_last")),
     "open input size, grayscale, one sigmoid": Kind(
         lambda: classifier(branches, shape=(None, None, 1), units=1, last="sigmoid"),
         serving={"preprocessing": {"size": [SIZE, SIZE]}},

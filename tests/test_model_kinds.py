@@ -47,10 +47,10 @@ def test_the_right_engine_serves_what_was_copied_by_hand(name: str, bucket: Buck
     served = opener.open(view.newest, view, None, soon())  # type: ignore[arg-type]
     assert served is not None
     assert served.engine.name == kind.engine
+    reference = kind.reference(model)
     for seed in range(3):
         picture = np.random.default_rng(seed).integers(0, 256, served.serving.preprocessing.shape).astype(np.float32)
-        asked = picture.transpose(0, 3, 1, 2) if model.input_shape[1] == 3 else picture
-        expected = served.serving.scores(np.asarray(model(asked, training=False), np.float32).reshape(-1))
+        expected = served.serving.scores(np.asarray(reference(picture, training=False), np.float32).reshape(-1))
         scores = served.serving.scores(served.engine.predict(picture))
         np.testing.assert_allclose(scores, expected, atol=1e-4)
         assert scores.argmax() == expected.argmax()
