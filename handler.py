@@ -59,7 +59,7 @@ def classify_bulk(event: dict[str, Any], context: Context) -> dict[str, Any]:
 
 
 def wsgi() -> WSGIApplication:
-    """The same application for a WSGI server, its model loaded: `gunicorn "handler:wsgi()"` (docs/scale.md)."""
+    """The same application for a WSGI server, its model loaded: `gunicorn "handler:wsgi()"` (docs/operate/scale.md)."""
     from classifier.settings import Settings
     from classifier.wsgi import application
 

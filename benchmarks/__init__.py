@@ -1,1 +1,1 @@
-"""Benchmarks: one module a question, each with `run(options) -> Result`. See docs/benchmarks.md."""
+"""Benchmarks: one module a question, each with `run(options) -> Result`. See docs/internals/benchmarks.md."""

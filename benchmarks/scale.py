@@ -1,4 +1,4 @@
-"""What a month of traffic comes to on Lambda, and on containers behind a load balancer: docs/scale.md's arithmetic.
+"""What a month of traffic comes to on Lambda, and on containers behind a balancer: docs/operate/scale.md's arithmetic.
 
 The same prices as `cost`, and what that leaves out: the log, which is a third of a quick request's price.
 """

@@ -38,7 +38,7 @@ _PLUGINS = {
     "ICO": ("IcoImagePlugin", "IcoImageFile"),
 }
 _COSTS = {"JPEG": (30, 8), "PNG": (80, 13), "GIF": (50, 10), "WEBP": (130, 21), "BMP": (40, 9)}
-"""Most nanoseconds and bytes a pixel, measured on one core of a 2.5 GHz Xeon and rounded up: see docs/pictures.md."""
+"""Most nanoseconds and bytes a pixel, on one core of a 2.5 GHz Xeon, rounded up: docs/internals/pictures.md."""
 _SCAN_NS = 1.5
 _MODES = {"rgb": "RGB", "bgr": "RGB", "grayscale": "L", "rgba": "RGBA"}
 _ALPHA_BYTES = 4

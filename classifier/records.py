@@ -1,8 +1,8 @@
 """Frozen, slotted records that cost next to nothing to define: the start-up path's stand-in for `@dataclass`.
 
 A dataclass with slots compiles six methods and makes its class twice, about a millisecond each; some forty of them were
-a third of what INIT took over the runtime client's own start (docs/benchmarks.md). Here the methods are written once
-and read `__slots__`. Whatever is not imported before the first reply may as well be a dataclass.
+a third of what INIT took over the runtime client's own start (docs/internals/benchmarks.md). Here the methods are
+written once and read `__slots__`. Whatever is not imported before the first reply may as well be a dataclass.
 """
 
 from __future__ import annotations

@@ -139,7 +139,7 @@ def _single_rows(rows: tensors.Numbers, serving: Serving, phases: Phases) -> Ite
 
 
 def _predict(inputs: Iterator[NDArray[np.float32]], model: Model, deadline: float, phases: Phases) -> Outputs:
-    """One row after the other: on Lambda's one or two cores a batch is no faster (docs/tensorflow-serving.md)."""
+    """One row after the other: on Lambda's one or two cores a batch is no faster (docs/use/tensorflow-serving.md)."""
     outputs: list[NDArray[np.float32]] = []
     for array in inputs:
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""The same application behind a WSGI server: one more front door, for who outgrows Lambda (docs/scale.md).
+"""The same application behind a WSGI server: one more front door, for who outgrows Lambda (docs/operate/scale.md).
 
 A process answers one request at a time, as a sandbox does: engines and loaders count on it. Servers run several.
 """

@@ -22,8 +22,8 @@ PICTURE = (SIZE, SIZE, 3)
 class Kind:
     """How to make a model; `engine` serves it once compiling is over, "" for one that is refused.
 
-    `reason` is part of what its report says, `serving` the bundle's serving.json, if it needs one. `twin` makes the same
-    model in the layout that plain Keras can compute on every CPU, for one that it can't.
+    `reason` is part of what its report says, `serving` the bundle's serving.json, if it needs one. `twin` makes the
+    same model in the layout that plain Keras can compute on every CPU, for one that it can't.
     """
 
     make: Callable[[], Any]

@@ -1,4 +1,4 @@
-"""docs/bring-your-own-model.md, followed to the letter: from `cats.h5` to a service that answers by it."""
+"""docs/start/first-model.md, followed to the letter: from `cats.h5` to a service that answers by it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PAGE = (PROJECT / "docs" / "bring-your-own-model.md").read_text()
+PAGE = (PROJECT / "docs" / "start" / "first-model.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 COLORS = {"cat/1": (220, 40, 30), "cat/2": (180, 90, 60), "dog/1": (30, 40, 220), "dog/2": (70, 80, 190)}
 NOTICED_S = 90

@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 README = (PROJECT / "README.md").read_text()
-PAGES = [PROJECT / "README.md", *sorted((PROJECT / "docs").glob("*.md")), *sorted((PROJECT / "examples").rglob("*.md"))]
+PAGES = [
+    PROJECT / "README.md",
+    *(page for name in ("docs", "examples") for page in sorted((PROJECT / name).rglob("*.md"))),
+]
 TEMPLATE = (PROJECT / "serverless.yml").read_text()
 FRAMEWORK = PROJECT / "node_modules" / "serverless" / "lib" / "cli" / "commands-schema" / "aws-service.js"
 OURS = r"(?:scripts/[a-z_]+\b|npm (?:run )?[a-z]+\b|npx [a-z]+ )"
 """How a command of this project begins."""
-OPERATE = (PROJECT / "docs" / "operate.md").read_text()
+OPERATE = (PROJECT / "docs" / "operate" / "logs.md").read_text()
 
 
 def table(name: str, page: str = README) -> list[tuple[str, ...]]:
@@ -149,13 +152,13 @@ def parameters() -> set[str]:
 def test_every_parameter_is_used_and_those_in_the_documentation_exist() -> None:
     unused = [name for name in parameters() if f"${{param:{name}" not in TEMPLATE]
     assert unused == []
-    told = (PROJECT / "docs" / "operate.md").read_text().partition("## Knobs")[2].partition(" explained noes")[0]
+    told = OPERATE.partition("## Knobs")[2].partition(" explained noes")[0]
     names = set(re.findall(r"`([a-z]\w+)(?:=[\w-]+)?`", told)) - {"params"}
     assert names - parameters() == set()
 
 
 def test_doors_in_the_documentation_exist() -> None:
-    doors = set(re.findall(r"door=([\w-]+)", (PROJECT / "docs" / "operate.md").read_text() + README))
+    doors = set(re.findall(r"door=([\w-]+)", OPERATE + README))
     assert doors
     assert [door for door in doors if f"\n    {door}:" not in TEMPLATE] == []
 
@@ -218,7 +221,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_the_index_has_every_page() -> None:
     index = (PROJECT / "docs" / "README.md").read_text()
-    pages = {path.name for path in (PROJECT / "docs").glob("*.md")} - {"README.md"}
+    docs = PROJECT / "docs"
+    pages = {path.relative_to(docs).as_posix() for path in docs.rglob("*.md")} - {"README.md"}
     assert {name for name in pages if f"]({name})" not in index} == set()
 
 

@@ -1,7 +1,7 @@
 """All functions through everything that they do, once, as IAM, CloudWatch and an operator see it from outside.
 
 Every call to S3 is one that the role allows, and nothing is allowed that is never used; every line of the log is one
-that CloudWatch takes metrics from; every field that docs/operate.md asks for is there.
+that CloudWatch takes metrics from; every field that docs/operate/logs.md asks for is there.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def test_cloudwatch_takes_every_metric_from_the_lines_that_a_run_leaves(run: Run
 
 QUERIES = re.findall(
     r"^    (.+)$",
-    (PROJECT / "docs" / "operate.md").read_text().partition("### A query for each")[2].partition("\n## ")[0],
+    (PROJECT / "docs" / "operate" / "logs.md").read_text().partition("### A query for each")[2].partition("\n## ")[0],
     re.MULTILINE,
 )
 WORDS = {

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.tensorflow
-DOCS = Path(__file__).parent.parent / "docs" / "keras-versions.md"
+DOCS = Path(__file__).parent.parent / "docs" / "internals" / "keras-versions.md"
 
 
 def keras_layers() -> set[str]:

@@ -99,6 +99,6 @@ def test_the_time_of_the_metrics_is_the_lines(capsys: pytest.CaptureFixture[str]
 
 
 def test_metrics_that_could_multiply_are_few() -> None:
-    """Each value of a dimension is paid by the month: docs/operate.md says which fields are worth it."""
+    """Each value of a dimension is paid by the month: docs/operate/logs.md says which fields are worth it."""
     assert {name for dimensions in metrics.METRICS for name in dimensions} == {"engine", "code"}
     assert sum(map(len, metrics.METRICS.values())) <= 16

@@ -1,4 +1,4 @@
-"""What each verb writes in S3 is what docs/models.md says that its user needs, no more and no less."""
+"""What each verb writes in S3 is what docs/operate/models.md says that its user needs, no more and no less."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ROW = re.compile(r"\| (`.+) \| (none|`s3:\w+`) \| (.*)\|")
 def documented() -> dict[str, set[tuple[str, str]]]:
     """(action, folder or name) by verb, out of the page's table."""
     found: dict[str, set[tuple[str, str]]] = {}
-    for line in (PROJECT / "docs" / "models.md").read_text().splitlines():
+    for line in (PROJECT / "docs" / "operate" / "models.md").read_text().splitlines():
         if row := _ROW.fullmatch(line):
             places = re.findall(r"`([^`*/]+)(?:/\*)?`", row[3])
             for verb in re.findall(r"`([a-z]+)`", row[1]):

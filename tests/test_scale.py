@@ -1,4 +1,4 @@
-"""docs/scale.md's numbers are what benchmarks/scale.py computes."""
+"""docs/operate/scale.md's numbers are what benchmarks/scale.py computes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from benchmarks.scale import break_even_millions, container_month, lambda_month
 from local.launch import PROJECT
 
-PAGE = (PROJECT / "docs" / "scale.md").read_text()
+PAGE = (PROJECT / "docs" / "operate" / "scale.md").read_text()
 TABLE = PAGE.partition("<!-- scale:")[2].partition("-->")[2].strip().split("\n\n")[0].splitlines()[2:]
 MILLIONS = {"a million": 30.0, "a thousand": 730 * 3600 / 1000}
 RPS_A_CORE = 155.0

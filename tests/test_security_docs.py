@@ -9,6 +9,7 @@ import pytest
 
 from local.launch import PROJECT
 
+INTERNALS = PROJECT / "docs" / "internals"
 PAGES = ("security.md", "security-links.md")
 
 
@@ -20,7 +21,7 @@ def defined() -> frozenset[str]:
 
 
 def rows(page: str) -> list[str]:
-    lines = (PROJECT / "docs" / page).read_text().splitlines()
+    lines = (INTERNALS / page).read_text().splitlines()
     return [line for line in lines if line.startswith("|") and "`" in line]
 
 
@@ -36,7 +37,7 @@ def test_tests_and_files_that_a_promise_names_exist(page: str) -> None:
 
 
 def test_every_promise_names_a_test() -> None:
-    promises = (PROJECT / "docs" / "security.md").read_text().partition("<!-- promises:")[2].partition("\n## ")[0]
+    promises = (INTERNALS / "security.md").read_text().partition("<!-- promises:")[2].partition("\n## ")[0]
     found = [line.strip("|").split("|") for line in promises.splitlines() if line.startswith("| ")][1:]
     assert len(found) > 10
     assert [cells[0] for cells in found if not re.search(r"`(?:test_\w+|tests/test_\w+\.py)`", cells[2])] == []

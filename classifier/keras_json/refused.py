@@ -1,6 +1,6 @@
 """Which of Keras's layers a bundle may not hold, and why: every class of keras.layers is here or in layers.py.
 
-A test compares both lists with Keras's own; docs/keras-versions.md shows them.
+A test compares both lists with Keras's own; docs/internals/keras-versions.md shows them.
 """
 
 from __future__ import annotations

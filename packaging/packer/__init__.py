@@ -1,1 +1,1 @@
-"""The packer: from installed requirements to a package that fits Lambda's limits. See docs/packaging.md."""
+"""The packer: from installed requirements to a package that fits Lambda's limits. See docs/internals/packaging.md."""

@@ -28,7 +28,7 @@ _UNCHECKED_HASH = (1).to_bytes(4, "little")  # PEP 552's flags
 _LOAD_CONST, _STORE_NAME, _EXTENDED_ARG = (opcode.opmap[name] for name in ("LOAD_CONST", "STORE_NAME", "EXTENDED_ARG"))
 _CONSTANT = frozenset(opcode.hasconst)
 STUB = (
-    "# The packer removed this source (docs/packaging.md); line numbers are those of the original.\n"
+    "# The packer removed this source (docs/internals/packaging.md); line numbers are those of the original.\n"
     f'raise ImportError(__name__ + ": only bytecode for CPython {PYTHON[0]}.{PYTHON[1]} was packed")\n'
 )
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 LARGE_BYTES = 4 << 20
 FRAME_BYTES = 32 << 20
-"""Small enough for six cores to share the work evenly, large enough to cost no compression (docs/packaging.md)."""
+"""Small enough for six cores to share the work, large enough to cost no compression (docs/internals/packaging.md)."""
 
 LEVELS = {"quick": 9, "release": 19}
 WINDOW_LOG = 26
