@@ -53,7 +53,7 @@ def _setting(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     known = {field.metadata["variable"] for field in fields(Settings)}
     if not equals or name not in known:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=VALUE, NAME as in the README's table of settings")
+        raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=VALUE, NAME as in docs/reference/settings.md")
     return name, value
 
 

@@ -20,7 +20,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classifier.serving import ModelShape, parse_serving
+from classifier.preprocessing import FIELDS as PREPROCESSING_FIELDS
+from classifier.serving import FIELDS, ModelShape, parse_serving
 from local.launch import PROJECT
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PAGE = (PROJECT / "docs" / "start" / "first-model.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+REFERENCE = (PROJECT / "docs" / "reference" / "serving-json.md").read_text()
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCKS = FENCE.findall(PAGE)
 COLORS = {"cat/1": (220, 40, 30), "cat/2": (180, 90, 60), "dog/1": (30, 40, 220), "dog/2": (70, 80, 190)}
 NOTICED_S = 90
 
@@ -146,16 +149,15 @@ def wait_for(terminal: Terminal, version: str, command: str) -> Any:
 
 
 def test_nothing_on_the_page_looks_like_a_command_that_is_not_run() -> None:
-    assert {language for language, _ in BLOCKS} == {"python", "sh", "json"}
-    rest = re.sub(r"^```\w+\n.*?^```", "", PAGE, flags=re.MULTILINE | re.DOTALL)
+    assert {language for language, _ in BLOCKS} == {"python", "sh"}
+    rest = FENCE.sub("", PAGE)
     assert re.findall(r"^    (?:\$ )?(?:npm|npx|curl|aws|python|scripts)\b.*", rest, re.MULTILINE) == []
 
 
-def test_the_serving_json_of_the_page_is_one_that_is_read() -> None:
-    (document,) = (block for language, block in BLOCKS if language == "json")
+def test_the_reference_of_serving_json_has_every_field_and_an_example_that_is_read() -> None:
+    document = next(block for language, block in FENCE.findall(REFERENCE) if language == "json")
     serving = parse_serving(document.encode(), None, ModelShape(224, 224, 3, 2, "softmax"))
     assert serving.labels == ("cat", "dog")
     named = {*json.loads(document), *json.loads(document)["preprocessing"]}
-    section = PAGE.partition("## serving.json")[2]
-    assert all(f"`{name}`" in section for name in ("output", "size", "scale", "filter", "resize"))
+    assert {name for name in (*FIELDS, *PREPROCESSING_FIELDS) if f"`{name}`" not in REFERENCE} == set()
     assert {"output", "size", "scale", "filter", "resize"} <= named

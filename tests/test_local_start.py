@@ -113,7 +113,7 @@ def killed_after(process: subprocess.Popen[str]) -> Iterator[None]:
 def test_what_is_set_for_a_run_must_be_a_setting(setting: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--set", setting])
-    assert "NAME as in the README's table of settings" in capsys.readouterr().err
+    assert "NAME as in docs/reference/settings.md" in capsys.readouterr().err
 
 
 @needs_framework

@@ -1,0 +1,143 @@
+"""The Python and JavaScript of docs/use/calling.md, run as they are printed against a service on this machine."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import threading
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+import pytest
+from PIL import Image
+
+from classifier.wsgi import application
+from local.launch import PROJECT
+from tests.application import Running, picture, start  # noqa: F401 - a fixture
+from tests.page.conftest import browser  # noqa: F401 - a fixture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser
+
+PAGE = (PROJECT / "docs" / "use" / "calling.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+BUSY = ("429 Too Many Requests", "503 Service Unavailable")
+
+
+class Quiet(WSGIRequestHandler):
+    """A server that prints nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def endpoint(start: Callable[..., Running]) -> Iterator[str]:  # noqa: F811
+    """The application behind a gateway that is busy twice before it lets a request through, as API Gateway says it."""
+    ours: Any = application(start().app, 1_000_000)
+    refusals = list(BUSY)
+
+    def gateway(environ: dict[str, Any], answer: Any) -> Any:
+        if not refusals:
+            return ours(environ, answer)
+        environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        answer(refusals.pop(0), [("Content-Type", "application/json"), ("Retry-After", "0")])
+        return [b'{"message":"Too Many Requests"}']
+
+    with make_server("127.0.0.1", 0, gateway, handler_class=Quiet) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def named(language: str, name: str) -> str:
+    """The block that defines a function."""
+    blocks: list[str] = [code for kind, code in BLOCKS if kind == language]
+    return next(code for code in blocks if re.search(rf"(?:def|function) {name}\(", code))
+
+
+def python(name: str) -> Any:
+    """A function of the page."""
+    space: dict[str, Any] = {}
+    exec(compile(named("python", name), "docs/use/calling.md", "exec"), space)  # noqa: S102 - our own page
+    return space[name]
+
+
+def javascript(tmp_path: Path, endpoint: str, sent: Path) -> Any:
+    """What the page's function gives in Node, or its error's message."""
+    (tmp_path / "client.mjs").write_text(named("js", "classify"))
+    script = """
+        import { classify } from "./client.mjs";
+        import { openAsBlob } from "node:fs";
+        const [endpoint, file] = process.argv.slice(2);
+        const said = await classify(endpoint, await openAsBlob(file), 1).catch((error) => error.message);
+        console.log(JSON.stringify(said));"""
+    (tmp_path / "run.mjs").write_text(script)
+    command = ["node", "--no-warnings", "run.mjs", endpoint, str(sent)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def in_python(endpoint: str, sent: Path) -> Any:
+    """What the page's function gives, or its error's message."""
+    try:
+        return python("classify")(endpoint, str(sent), 1)
+    except RuntimeError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("language", ["python", "javascript"])
+def test_a_client_waits_for_a_busy_service_and_then_has_the_predictions(
+    language: str, endpoint: str, tmp_path: Path
+) -> None:
+    sent = tmp_path / "red.png"
+    sent.write_bytes(picture())
+    said = in_python(endpoint, sent) if language == "python" else javascript(tmp_path, endpoint, sent)
+    assert said == [{"label": "red", "score": 1.0}]
+
+
+@pytest.mark.parametrize("language", ["python", "javascript"])
+def test_a_client_tells_what_is_wrong_with_the_picture(language: str, endpoint: str, tmp_path: Path) -> None:
+    sent = tmp_path / "note.txt"
+    sent.write_text("hello")
+    said = in_python(endpoint, sent) if language == "python" else javascript(tmp_path, endpoint, sent)
+    assert re.fullmatch(r"415 unsupported_image_format: .+ \(request .+\)", said), said
+
+
+def on_its_side() -> Image.Image:
+    """A large picture as phones store it: turned, and saying so."""
+    stored = Image.new("RGB", (3000, 2000), (200, 10, 10))
+    stored.getexif()[274] = 6
+    return stored
+
+
+def test_a_large_picture_is_made_smaller_and_stays_upright(tmp_path: Path) -> None:
+    on_its_side().save(tmp_path / "large.jpg", exif=on_its_side().getexif())
+    made = Image.open(io.BytesIO(python("shrunk")(tmp_path / "large.jpg")))
+    assert (made.format, made.size) == ("JPEG", (1067, 1600))
+
+
+@pytest.mark.browser
+def test_the_browsers_way_gives_the_same_size(browser: Browser) -> None:  # noqa: F811
+    file = io.BytesIO()
+    on_its_side().save(file, "JPEG", exif=on_its_side().getexif())
+    code = named("js", "shrunk").replace("export ", "")
+    asked = f"""async (bytes) => {{ {code}
+        const made = await shrunk(new Blob([new Uint8Array(bytes)], {{ type: "image/jpeg" }}));
+        const bitmap = await createImageBitmap(made);
+        return [made.type, bitmap.width, bitmap.height]; }}"""
+    page = browser.new_page()
+    assert page.evaluate(asked, list(file.getvalue())) == ["image/jpeg", 1067, 1600]
+    page.close()
+
+
+def test_every_block_of_the_page_is_one_that_is_run_or_a_command() -> None:
+    assert {language for language, _ in BLOCKS} == {"sh", "python", "js"}
+    assert len([language for language, _ in BLOCKS if language != "sh"]) == 4
