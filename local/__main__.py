@@ -21,6 +21,7 @@ from local.cloud import Config, LocalLambda
 from local.fronts import FunctionUrl, HttpApi, LoadBalancer, RestApi
 from local.launch import PROJECT, Code, credentials
 from local.seed import SeedError, read_bundle, seed_bundle, seed_compiled, seed_samples
+from local.strict.limits import StrictError
 from local.template import Template, TemplateError, read_template
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--set", action="append", default=[], type=_setting, metavar="NAME=VALUE", help="a setting, for this run only"
     )
+    parser.add_argument("--strict", action="store_true", help="enforce Lambda's limits: memory, CPU, folders, /tmp")
     parser.add_argument("--package", type=Path, help="run an unpacked deployment package, not the source tree")
     return parser
 
@@ -65,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         serve(options)
     except KeyboardInterrupt:
         return 0
-    except (SeedError, TemplateError) as error:
+    except (SeedError, TemplateError, StrictError) as error:
         print(error, file=sys.stderr)
     except OSError as error:
         print(_sentence(error, options), file=sys.stderr)
@@ -109,6 +111,7 @@ def _config(options: argparse.Namespace, template: Template) -> Config:
         port=options.port,
         s3_port=options.s3_port,
         concurrency=options.concurrency,
+        strict=options.strict,
         log=lambda line: print(line, flush=True),
     )
 

@@ -16,6 +16,7 @@ from local.launch import Code, provide_runtime
 from local.pool import Pool
 from local.s3 import LocalS3
 from local.sandbox import Host
+from local.strict.limits import check_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,8 @@ class Config:
     s3_port: int = 0
     concurrency: int = 10
     freeze: bool = True
+    strict: bool = False
+    """Confined as on Lambda: memory, CPU, folders, files, processes (docs/internals: "The local Lambda")."""
     retry_s: tuple[float, ...] = (60.0, 120.0)
     log: Callable[[str], None] | None = None
 
@@ -87,6 +90,8 @@ class LocalLambda:
         if self._owns_s3:
             self.s3.start()
         for function in config.functions:
+            if config.strict:
+                check_environment(function)
             limit = min(config.concurrency, function.concurrency or config.concurrency)
             pool = Pool(self._connect(function), self._host(janitor), limit)
             self._pools[function.name] = pool
@@ -180,6 +185,7 @@ class LocalLambda:
             runtime=runtime,
             code=self._config.code,
             freeze=self._config.freeze,
+            strict=self._config.strict,
             log=self._write,
             report=self._take,
         )

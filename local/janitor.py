@@ -1,7 +1,8 @@
 """Leaves nothing behind: one folder for everything, and a shell that empties it when this process is gone.
 
 The shell waits for the end of a pipe whose other end only this process has. That end comes however the process ends,
-by SIGKILL too; then every process group named in `<sandbox>/pid` is killed and the folder is removed.
+by SIGKILL too; then every process group named in `<sandbox>/pid` is killed, and the folder and the control groups that
+`<sandbox>/groups` names are removed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,10 @@ for file in "$1"/*/pid; do
     # Without `--`, which not every shell knows.
     if [ -f "$file" ]; then kill -9 "-$(cat "$file")" 2> /dev/null; fi
 done
+for file in "$1"/*/groups; do
+    [ -f "$file" ] || continue
+    while read -r folder; do rmdir "$folder" || { sleep 0.2; rmdir "$folder"; }; done < "$file"
+done 2> /dev/null
 rm -rf -- "$1"
 """
 

@@ -54,36 +54,46 @@ def provide_runtime(folder: Path) -> Path:
     return folder
 
 
-def environment(function: Function, code: Code, *, api: str, tmp: Path, runtime: Path) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Places:
+    """A sandbox's folders, as its process sees them."""
+
+    code: Path
+    runtime: Path
+    tmp: Path
+    python_path: tuple[Path, ...]
+
+
+def environment(function: Function, places: Places, *, api: str, log_stream: str, isolated: bool) -> dict[str, str]:
     """Return a sandbox's whole environment: Lambda's own variables and the function's, nothing of ours.
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html
     """
-    paths = [*code.python_path, *_shims()]
-    if code.isolated:
-        paths.append(runtime)
+    paths = [*places.python_path, *_shims()]
+    if isolated:
+        paths.append(places.runtime)
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
-        "HOME": str(tmp),
-        "TMPDIR": str(tmp),
+        "HOME": str(places.tmp),
+        "TMPDIR": str(places.tmp),
         "PYTHONPATH": os.pathsep.join(map(str, paths)),
-        "LAMBDA_TASK_ROOT": str(code.root),
-        "LAMBDA_RUNTIME_DIR": str(runtime),
+        "LAMBDA_TASK_ROOT": str(places.code),
+        "LAMBDA_RUNTIME_DIR": str(places.runtime),
         "_HANDLER": function.handler,
         "AWS_LAMBDA_RUNTIME_API": api,
         "AWS_LAMBDA_FUNCTION_NAME": function.name,
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.name}",
-        "AWS_LAMBDA_LOG_STREAM_NAME": tmp.parent.name,
+        "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         **credentials(),
-        **({"PYTHONDONTWRITEBYTECODE": "1"} if code.isolated else {}),
+        **({"PYTHONDONTWRITEBYTECODE": "1"} if isolated else {}),
         **function.environment,
     }
 

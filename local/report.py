@@ -5,6 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+_STATUSES = {
+    "error": "Status: error\tError Type: Unhandled",
+    "timeout": "Status: timeout",
+    "crash": "Status: error\tError Type: Runtime.ExitError",
+}
+"""As Lambda ends the line: "Understanding the Lambda execution environment lifecycle"."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -35,5 +42,5 @@ class Report:
         if self.init_ms is not None:
             parts.append(f"Init Duration: {self.init_ms:.2f} ms")
         if self.status != "success":
-            parts.append(f"Status: {self.status}")
+            parts.append(_STATUSES[self.status])
         return "\t".join(parts)

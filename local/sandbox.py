@@ -17,10 +17,11 @@ from threading import Condition, Thread
 from typing import TYPE_CHECKING
 
 from local import runtime_api
-from local.launch import environment
+from local.launch import Places, environment
 from local.memory import peak_mb
 from local.report import Report
 from local.runtime_api import Invocation, error_payload
+from local.strict.confinement import Confinement
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from local.function import Function
     from local.launch import Code
+    from local.strict.warden import Warden
 
 INIT_LIMIT_S = 10.0
 """INIT's own limit; after it Lambda starts the process again, inside the first invocation."""
@@ -51,6 +53,7 @@ class Host:
     runtime: Path
     code: Code
     freeze: bool
+    strict: bool
     log: Callable[[str], None]
     report: Callable[[Report], None]
 
@@ -62,6 +65,11 @@ class Sandbox:
         self.name, self.function, self._host = name, function, host
         self.tmp = host.folder / name / "tmp"
         self.tmp.mkdir(parents=True)
+        self._places = Places(host.code.root, host.runtime, self.tmp, host.code.python_path)
+        self._confinement: Confinement | None = None
+        self._warden: Warden | None = None
+        if host.strict:
+            self._confine()
         self._api = runtime_api.serve(self)
         self._changed = Condition()
         self._reserved = self._stopped = False
@@ -115,6 +123,8 @@ class Sandbox:
             self._kill()
             self._changed.notify_all()
         self._api.stop()
+        if self._confinement:
+            self._confinement.close()
         shutil.rmtree(self.tmp.parent, ignore_errors=True)
 
     # The runtime's side, called from the Runtime API's threads
@@ -125,11 +135,10 @@ class Sandbox:
             if self._running and self._outcome:
                 self._finish("error" if self._outcome.error else "success")
             elif self._process:  # without an outcome, what runs has yet to begin: in a process that is new
-                self._peak_mb = peak_mb(self._process.pid)
+                self._peak_mb = self._measured_mb(self._process.pid)
             self._waiting = True
             self._changed.notify_all()
-            if self._host.freeze:
-                self._signal(signal.SIGSTOP)
+            self._freeze()
             # The thread of a process that died must not take the offer to the next one.
             process = self._process
             self._changed.wait_for(lambda: self._offer or self._stopped or self._process is not process)
@@ -164,7 +173,7 @@ class Sandbox:
                 self._spawn()  # INIT took too long: once more, within the invocation
             self._changed.wait_for(lambda: self._waiting or self._over(), self.function.timeout_s)
             if self._waiting:
-                self._signal(signal.SIGCONT)
+                self._thaw()
                 self._offer = invocation
                 self._changed.notify_all()
             self._changed.wait_for(self._over, max(0.0, deadline - time.time()))
@@ -203,14 +212,23 @@ class Sandbox:
         self._kill()
         return outcome
 
+    def _confine(self) -> None:
+        """Make the rooms and limits that Lambda has; what this system can't imitate is said in the log."""
+        self._confinement = Confinement(self.tmp.parent, self.function, self._host.code, self._places)
+        self._places = self._confinement.places
+        for sentence in self._confinement.missing:
+            self._host.log(f"STRICT {self.name}: not imitated here: {sentence}")
+
     def _spawn(self) -> None:
+        code = self._host.code
         variables = environment(
-            self.function, self._host.code, api=self._api.address, tmp=self.tmp, runtime=self._host.runtime
+            self.function, self._places, api=self._api.address, log_stream=self.name, isolated=code.isolated
         )
+        command = code.command(self.function.handler)
         self._init_error, self._waiting, self._offer = None, False, None
         process = self._process = subprocess.Popen(
-            self._host.code.command(self.function.handler),
-            cwd=self._host.code.root,
+            self._confinement.wrap(command) if self._confinement else command,
+            cwd=code.root,
             env=variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -218,6 +236,7 @@ class Sandbox:
             process_group=0,
         )
         (self.tmp.parent / "pid").write_text(str(process.pid))
+        self._warden = self._confinement.watch(process.pid) if self._confinement else None
         Thread(target=self._read_log, args=(process,), daemon=True).start()
         Thread(target=self._await_exit, args=(process,), daemon=True).start()
 
@@ -241,11 +260,26 @@ class Sandbox:
             self._gone()
 
     def _gone(self) -> None:
-        self._process, self._waiting, self._offer = None, False, None
+        if self._warden:
+            self._peak_mb = max(self._peak_mb, self._warden.peak_mb)
+            self._warden.end()
+        self._process, self._warden, self._waiting, self._offer = None, None, False, None
         (self.tmp.parent / "pid").unlink(missing_ok=True)
         if self._running and self._outcome:
             self._finish("crash")
         self._changed.notify_all()
+
+    def _freeze(self) -> None:
+        if self._warden:
+            self._warden.throttle()  # INIT is over, if this was it
+        if self._host.freeze:
+            self._warden.freeze() if self._warden else self._signal(signal.SIGSTOP)
+
+    def _thaw(self) -> None:
+        self._warden.thaw() if self._warden else self._signal(signal.SIGCONT)
+
+    def _measured_mb(self, pid: int) -> int:
+        return max(peak_mb(pid), self._warden.peak_mb if self._warden else 0)
 
     def _signal(self, number: signal.Signals) -> None:
         if self._process and self._process.returncode is None:
@@ -256,7 +290,7 @@ class Sandbox:
         """Report the invocation that ran; the lock is held."""
         if self._running is None:
             return
-        if self._process and (now := peak_mb(self._process.pid)):
+        if self._process and (now := self._measured_mb(self._process.pid)):
             self._peak_mb = now
         self._host.report(
             Report(

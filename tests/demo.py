@@ -83,7 +83,7 @@ def demo(
     settings = functions[0].environment
     s3 = S3(Endpoint("us-east-1", s3_server.endpoint), lambda: Credentials("testing", "testing"))
     store = ModelStore.at(s3, settings["MODEL_BUCKET"], settings["MODEL_PREFIX"], settle_s=1, max_bytes=10**9)
-    with LocalLambda(Config(functions=functions, code=Code(python_path=(HANDLERS,))), s3_server) as cloud:
+    with LocalLambda(Config(functions=functions, code=Code(python_path=(HANDLERS,)), strict=True), s3_server) as cloud:
         running = Demo(
             cloud,
             s3_server.client(),

@@ -65,7 +65,7 @@ def run() -> Iterator[Run]:
         for function in template.functions
     )
     pictures = {"/a.jpg": reply(PICTURE, "Content-Type: image/jpeg")}
-    config = Config(functions=functions, code=Code(python_path=(HANDLERS,)))
+    config = Config(functions=functions, code=Code(python_path=(HANDLERS,)), strict=True)
     try:
         with Origin(pictures) as origin, LocalLambda(config, s3) as cloud:
             everything(cloud, s3.client(), functions[0].environment, origin)

@@ -60,7 +60,7 @@ def config(bucket: str) -> Config:
     function = Function(
         name="classify", handler="handler.classify", memory_mb=2048, timeout_s=60, tmp_mb=2048, environment=environment
     )
-    return Config(functions=(function,), concurrency=2)
+    return Config(functions=(function,), concurrency=2, strict=True)
 
 
 class Visit:
