@@ -32,7 +32,8 @@ HANDLERS = Path(__file__).parent / "handlers"
 
 def config(timeout_s: float = 20, handler: str = "tiny.handle", **settings: Any) -> Config:
     function = Function(name="tiny", handler=handler, timeout_s=timeout_s, environment={"GREETING": "hello"})
-    settings = {"code": Code(python_path=(HANDLERS,)), "strict": True} | settings
+    settings.setdefault("code", Code(python_path=(HANDLERS,)))
+    settings.setdefault("strict", True)
     return Config(functions=(function,), **settings)
 
 
