@@ -7,11 +7,11 @@ import time
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from classifier import bootstrap
+from classifier.bootstrap import dependencies
 
 STARTED = time.monotonic()
 
-bootstrap.make_importable()  # before any third-party import: the one thing that importing this module does
+dependencies.make_importable()  # before any third-party import: the one thing that importing this module does
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from classifier.app import App, Context
     from classifier.bulk.job import BulkJob
-    from classifier.bundle_reader import Bundle
-    from classifier.compile_job import CompileJobs
-    from classifier.compiled import Report
-    from classifier.engines import Loaded
-    from classifier.model_store import ModelStore
-    from classifier.named_models import NamedModels
-    from classifier.netguard import AddressRule
+    from classifier.bundles.compiled import Report
+    from classifier.bundles.reader import Bundle
+    from classifier.bundles.store import ModelStore
+    from classifier.compiling.compile_job import CompileJobs
+    from classifier.engines.engine import Loaded
+    from classifier.engines.named_models import NamedModels
+    from classifier.links.netguard import AddressRule
     from classifier.settings import Settings
     from model_loader import ModelLoader
 
@@ -73,8 +73,8 @@ def build(environ: Mapping[str, str], link_rule: AddressRule | None = None) -> A
     """The application with its collaborators; `link_rule` is loosened by tests only, never by the environment."""
     from classifier import function_memory, logs
     from classifier.app import App
-    from classifier.images import ImageLimits
-    from classifier.model_store import ModelStore
+    from classifier.bundles.store import ModelStore
+    from classifier.pictures.headers.picture import ImageLimits
     from classifier.service import Classifier, ImageStore
     from classifier.settings import Settings
 
@@ -94,7 +94,7 @@ def build(environ: Mapping[str, str], link_rule: AddressRule | None = None) -> A
 
 
 def _loader(store: ModelStore, settings: Settings) -> ModelLoader:
-    from classifier.opening import Opener
+    from classifier.engines.opening import Opener
     from model_loader import ModelLoader
 
     opener = Opener(
@@ -113,7 +113,7 @@ def _loader(store: ModelStore, settings: Settings) -> ModelLoader:
 
 def _named_models(store: ModelStore, settings: Settings, memory_left: Callable[[], int | None]) -> NamedModels:
     """The models in the folders under the prefix, each with a loader of its own."""
-    from classifier.named_models import NamedModels, Place
+    from classifier.engines.named_models import NamedModels, Place
 
     def place_of(name: str) -> Place:
         folder = store.inside(name, settle_s=settings.swap_settle_s, max_bytes=settings.max_model_bytes)
@@ -135,7 +135,7 @@ def _open_litert(model: bytes, report: Report) -> Loaded:
 
 
 def _fetch(link: str, deadline: float, settings: Settings, rule: AddressRule | None) -> bytes:
-    from classifier import fetch, netguard
+    from classifier.links import fetch, netguard
 
     limits = fetch.FetchLimits(
         max_bytes=settings.max_image_bytes,
@@ -156,8 +156,8 @@ def _app() -> App:
 @cache
 def _compile_jobs() -> CompileJobs:
     from classifier import logs
-    from classifier.compile_job import CompileJob, CompileJobs
-    from classifier.model_store import ModelStore
+    from classifier.bundles.store import ModelStore
+    from classifier.compiling.compile_job import CompileJob, CompileJobs
     from classifier.settings import Settings
 
     settings = Settings.from_env(os.environ)
@@ -171,7 +171,7 @@ def _compile_jobs() -> CompileJobs:
 def _bulk_job() -> BulkJob:
     from classifier import logs
     from classifier.bulk.job import BulkJob
-    from classifier.model_store import ModelStore
+    from classifier.bundles.store import ModelStore
     from classifier.settings import Settings
 
     settings = Settings.from_env(os.environ)

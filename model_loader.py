@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from classifier import logs, metrics
-from classifier.bundle import Snapshot, Unsettled
+from classifier.bundles.bundle import Snapshot, Unsettled
 from classifier.errors import (
     ClassifierError,
     ModelError,
@@ -20,13 +20,13 @@ from classifier.errors import (
     StorageUnavailableError,
     UnavailableError,
 )
-from classifier.storage import ObjectChangedError
+from classifier.s3.storage import ObjectChangedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from classifier.bundle_reader import BundleReader, View
-    from classifier.opening import LoadedModel, Opener
+    from classifier.bundles.reader import BundleReader, View
+    from classifier.engines.opening import LoadedModel, Opener
 
 CHECK_TIMEOUT_S = 2.0
 FIRST_LOOK_TIMEOUT_S = 12.0

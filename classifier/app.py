@@ -6,11 +6,12 @@ import time
 from copy import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from classifier import events, logs, metrics
+from classifier import logs, metrics
 from classifier.errors import ClassifierError, ModelLoadingError, NotFoundError, RequestError
-from classifier.page import page_response
 from classifier.phases import Phases
-from classifier.responses import (
+from classifier.web import events
+from classifier.web.page import page_response
+from classifier.web.responses import (
     Response,
     classification_response,
     error_response,
@@ -18,13 +19,13 @@ from classifier.responses import (
     prefers_text,
     server_timing,
 )
-from classifier.routes import Exchange, Routes, is_serving_path
-from classifier.sources import Batch, read_question
+from classifier.web.routes import Exchange, Routes, is_serving_path
+from classifier.web.sources import Batch, read_question
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from classifier.named_models import NamedModels
+    from classifier.engines.named_models import NamedModels
     from classifier.service import Classifier
     from classifier.settings import Settings
     from model_loader import ModelLoader
@@ -198,8 +199,8 @@ class App:
         )
 
     def _serve(self, exchange: Exchange) -> Response:
-        from classifier.serving_api import ServingApi
-        from classifier.serving_protocol import parse_target
+        from classifier.tf_serving.api import ServingApi
+        from classifier.tf_serving.protocol import parse_target
 
         target = parse_target(exchange.request.method, exchange.request.path)
         try:
@@ -211,7 +212,7 @@ class App:
 
 
 def _description(_: Exchange) -> Response:
-    from classifier.openapi import openapi_response
+    from classifier.web.openapi import openapi_response
 
     return openapi_response()
 
@@ -230,7 +231,7 @@ def _refusal(failure: ClassifierError, request: events.Request | None, request_i
     """The error in the form that the path's clients understand."""
     if request is None or not is_serving_path(request.path):
         return error_response(failure, request_id)
-    from classifier import serving_protocol
+    from classifier.tf_serving import protocol as serving_protocol
 
     return serving_protocol.error_response(failure)
 

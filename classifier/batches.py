@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from classifier.errors import ClassifierError, ImageTooLargeError, OutOfTimeError
 from classifier.service import described
-from classifier.sources import Question, Upload
+from classifier.web.sources import Question, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from classifier.images import Picture
     from classifier.phases import Phases
+    from classifier.pictures.headers.picture import Picture
     from classifier.service import Classifier, Model
-    from classifier.sources import Batch
+    from classifier.web.sources import Batch
 
 READERS = 8
 """Pictures read at once, and most that wait to be decoded: bounds memory, and how often one origin is asked."""
@@ -71,7 +71,7 @@ class _Run:
         return None if self._model is None else self._model.named(self._classifier.model_name)
 
     def _checked(self, read: Read) -> Picture:
-        from classifier import images
+        from classifier.pictures.headers.inspection import inspect
 
         with self._phases.measure("fetch"):
             data = read()
@@ -79,10 +79,10 @@ class _Run:
         if self._bytes_left < 0:
             text = f"The pictures up to this one have more than {self._max_bytes} bytes together."
             raise ImageTooLargeError(public=text)
-        return images.inspect(data, self._classifier.limits)
+        return inspect(data, self._classifier.limits)
 
     def _answered(self, question: Question, picture: Picture, model: Model) -> dict[str, Any]:
-        from classifier import images
+        from classifier.pictures.decode import decode
 
         left = self._deadline - time.monotonic()
         if left <= 0:
@@ -90,7 +90,7 @@ class _Run:
         limits = self._classifier.limits
         limits = replace(limits, decode_timeout_s=min(limits.decode_timeout_s, left))
         with self._phases.measure("decode"):
-            decoded = images.decode(picture, model.serving.preprocessing, limits)
+            decoded = decode(picture, model.serving.preprocessing, limits)
             array = model.serving.preprocessing.to_array(decoded.pixels)
         with self._phases.measure("infer"):
             raw = model.engine.predict(array)

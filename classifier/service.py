@@ -12,15 +12,16 @@ from classifier.errors import (
     S3ObjectNotReadableError,
 )
 from classifier.records import Record
-from classifier.sources import Key, Link, Question, Source, Upload
-from classifier.storage import S3, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
+from classifier.s3.storage import S3, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
+from classifier.web.sources import Key, Link, Question, Source, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from classifier.images import DecodedImage, ImageLimits
+    from classifier.bundles.serving import Serving
     from classifier.phases import Phases
-    from classifier.serving import Serving
+    from classifier.pictures.headers.picture import ImageLimits
+    from classifier.pictures.render import DecodedImage
 
 MAX_KEY_BYTES = 1024
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
@@ -104,16 +105,17 @@ class Classifier(Record):
 
     def classify(self, question: Question, phases: Phases, deadline: float) -> dict[str, Any]:
         """The reply without request id and timings. Nothing heavy is imported before the picture looks like one."""
-        from classifier import images
+        from classifier.pictures.decode import decode
+        from classifier.pictures.headers.inspection import inspect
 
         self.models.look_ahead()
         with phases.measure("fetch"):
             data = self.read(question.source, deadline)
-        checked = images.inspect(data, self.limits)
+        checked = inspect(data, self.limits)
         with phases.measure("load"):
             model = self.models.acquire(deadline)
         with phases.measure("decode"):
-            picture = images.decode(checked, model.serving.preprocessing, self.limits, deadline)
+            picture = decode(checked, model.serving.preprocessing, self.limits, deadline)
             array = model.serving.preprocessing.to_array(picture.pixels)
         with phases.measure("infer"):
             raw = model.engine.predict(array)

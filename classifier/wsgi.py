@@ -9,16 +9,16 @@ import uuid
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from classifier import parameters
 from classifier.errors import ImageTooLargeError
-from classifier.events import LAMBDA_REPLY_BYTES, Request
+from classifier.web import parameters
+from classifier.web.events import LAMBDA_REPLY_BYTES, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from classifier.app import App
-    from classifier.responses import Response
+    from classifier.web.responses import Response
 
 type Reply = tuple[str, list[tuple[str, str]], str]
 

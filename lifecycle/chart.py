@@ -8,7 +8,7 @@ from xml.sax.saxutils import escape
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from models.scoring import Quality
+    from lifecycle.scoring import Quality
 
 CELL = 34
 MOST_CELLS = 40

@@ -12,19 +12,19 @@ import os
 import random
 from typing import TYPE_CHECKING, Any
 
-from models.bulk import results
-from models.bulk.crew import Crew
-from models.bulk.folder import Destination, find_destination
-from models.bulk.formats import check_format
-from models.bulk.listing import list_pictures
-from models.bulk.plan import Plan, begin, read_plan
-from models.bulk.progress import Progress
-from models.console import Console, megabytes
-from models.errors import ConflictError, UsageError
-from models.place import Place, find_place
+from lifecycle.bulk import results
+from lifecycle.bulk.crew import Crew
+from lifecycle.bulk.folder import Destination, find_destination
+from lifecycle.bulk.formats import check_format
+from lifecycle.bulk.listing import list_pictures
+from lifecycle.bulk.plan import Plan, begin, read_plan
+from lifecycle.bulk.progress import Progress
+from lifecycle.console import Console, megabytes
+from lifecycle.errors import ConflictError, UsageError
+from lifecycle.place import Place, find_place
 
 if TYPE_CHECKING:
-    from models.bulk.results import Done
+    from lifecycle.bulk.results import Done
 
 PART_SIZE = 100
 API_CONCURRENCY = 8

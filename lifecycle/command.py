@@ -14,9 +14,9 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from classifier.errors import ClassifierError
-from classifier.storage import ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
-from models.console import Console
-from models.errors import ModelsError, PlaceError
+from classifier.s3.storage import ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
+from lifecycle.console import Console
+from lifecycle.errors import ModelsError, PlaceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

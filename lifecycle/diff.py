@@ -9,15 +9,15 @@ import difflib
 import json
 from typing import TYPE_CHECKING, Any
 
-from models.errors import PlaceError
-from models.place import Place, find_place, s3_trouble
-from models.timeline import read_timeline
+from lifecycle.errors import PlaceError
+from lifecycle.place import Place, find_place, s3_trouble
+from lifecycle.timeline import read_timeline
 
 if TYPE_CHECKING:
     import argparse
 
-    from models.console import Console
-    from models.record import Record
+    from lifecycle.console import Console
+    from lifecycle.record import Record
 
 MOST_LINES = 200
 FACTS = ("source", "writer", "bytes", "labels", "verified", "tools")

@@ -13,12 +13,12 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from classifier.bundle import Snapshot
-from models import serving_options
-from models.errors import ModelsError, PlaceError, UsageError
-from models.faithful import LARGEST_DIFFERENCE
-from models.place import find_place
-from models.timeline import LOOK_S, Timeline, read_timeline
+from classifier.bundles.bundle import Snapshot
+from lifecycle import serving_options
+from lifecycle.errors import ModelsError, PlaceError, UsageError
+from lifecycle.faithful import LARGEST_DIFFERENCE
+from lifecycle.place import find_place
+from lifecycle.timeline import LOOK_S, Timeline, read_timeline
 
 if TYPE_CHECKING:
     import argparse
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from classifier.engines.keras_engine import TracedModel
-    from models.console import Console
+    from lifecycle.console import Console
 
     type Array = NDArray[np.float32]
 
@@ -103,7 +103,7 @@ def _write_tflite(timeline: Timeline, snapshot: Snapshot, path: Path) -> tuple[s
 def _write_keras(timeline: Timeline, snapshot: Snapshot, path: Path, form: str, console: Console) -> tuple[str, float]:
     import numpy as np
 
-    from classifier.compiler import probe_arrays
+    from classifier.compiling.compiler import probe_arrays
     from classifier.engines.keras_engine import KerasEngine, load
     from classifier.phases import Phases
 

@@ -11,10 +11,10 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from classifier.compiler import TIE, probe_arrays
+from classifier.compiling.compiler import TIE, probe_arrays
 from classifier.engines.keras_engine import KerasEngine, TracedModel, load
 from classifier.phases import Phases
-from models.errors import ModelsError
+from lifecycle.errors import ModelsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from classifier.bundle_reader import Bundle
-    from models.source import KerasSource
+    from classifier.bundles.reader import Bundle
+    from lifecycle.source import KerasSource
 
 LARGEST_DIFFERENCE = 1e-5
 """Largest difference of a score from the source's own."""

@@ -13,32 +13,32 @@ import tarfile
 from copy import replace
 from typing import TYPE_CHECKING, Any
 
+from classifier.bundles.serving import parse_serving
 from classifier.engines.keras_engine import TracedModel
 from classifier.phases import Phases
-from classifier.serving import parse_serving
-from models import source as sources
-from models import tensorflow_graph
-from models.errors import ModelsError
-from models.publish import Prepared, answers, compiled_facts, keras_engine, litert_engine
-from models.release import Release, as_bundle
-from models.serving_options import written_out
+from lifecycle import source as sources
+from lifecycle import tensorflow_graph
+from lifecycle.errors import ModelsError
+from lifecycle.publish import Prepared, answers, compiled_facts, keras_engine, litert_engine
+from lifecycle.release import Release, as_bundle
+from lifecycle.serving_options import written_out
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from classifier.serving import ModelShape
-    from models.console import Console
-    from models.serving_options import Sample
-    from models.source import GraphSource
+    from classifier.bundles.serving import ModelShape
+    from lifecycle.console import Console
+    from lifecycle.serving_options import Sample
+    from lifecycle.source import GraphSource
 
 
 def prepare(
     source: GraphSource, asked: bytes, samples: Sequence[Sample], quantize: Sequence[str], console: Console
 ) -> Prepared:
     """Load the graph by TensorFlow, compile it, and hold that against it. ModelsError if it can't be served so."""
-    from classifier.compile_job import FORM_FILES
-    from classifier.compiler import compile_traced
+    from classifier.compiling.compile_job import FORM_FILES
+    from classifier.compiling.compiler import compile_traced
 
     console.progress(
         f"loading the {source.kind} by TensorFlow: it has no Keras layers, only its compiled form can serve"

@@ -11,9 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from classifier.keras_json import read_architecture
-from classifier.keras_json.model_files import read_model_file
-from models.source import HDF5, ZIP, KerasSource
+from classifier.keras_json.architecture import read_architecture
+from lifecycle.model_files import read_model_file
+from lifecycle.source import HDF5, ZIP, KerasSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable

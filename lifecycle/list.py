@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from models.console import Console, megabytes, table
-from models.place import find_place
-from models.timeline import BY_HAND, Timeline, read_timeline
+from lifecycle.console import Console, megabytes, table
+from lifecycle.place import find_place
+from lifecycle.timeline import BY_HAND, Timeline, read_timeline
 
 if TYPE_CHECKING:
     import argparse
 
-    from models.record import Record
+    from lifecycle.record import Record
 
 HEADING = ("version", "published", "size", "labels", "difference", "engine", "state", "source")
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from models.place import NOT_THERE, Place, error_code, s3_trouble
-from models.release import VERSIONS, put
+from lifecycle.place import NOT_THERE, Place, error_code, s3_trouble
+from lifecycle.release import VERSIONS, put
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

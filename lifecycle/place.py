@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from classifier.model_store import ModelStore
-from classifier.s3_http import Endpoint, environment_credentials
+from classifier.bundles.store import ModelStore
+from classifier.s3.http import Endpoint, environment_credentials
+from classifier.s3.storage import S3
 from classifier.settings import Settings
-from classifier.storage import S3
-from models.errors import PlaceError, UsageError
+from lifecycle.errors import PlaceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,22 +11,22 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from classifier.bundle import ROLES, Part, Snapshot
-from classifier.compiled import MODEL, REPORT, key_of
-from models import record
-from models.console import Console, megabytes
-from models.errors import ModelsError, PlaceError, UsageError
-from models.marks import read_mark
-from models.place import Place, find_place, s3_trouble
-from models.publish import compiled_facts
-from models.release import MAX_PUT_BYTES, VERSIONS, usable_report
-from models.timeline import BY_HAND, LOOK_S, Timeline, read_timeline
+from classifier.bundles.bundle import ROLES, Part, Snapshot
+from classifier.bundles.compiled import MODEL, REPORT, key_of
+from lifecycle import record
+from lifecycle.console import Console, megabytes
+from lifecycle.errors import ModelsError, PlaceError, UsageError
+from lifecycle.marks import read_mark
+from lifecycle.place import Place, find_place, s3_trouble
+from lifecycle.publish import compiled_facts
+from lifecycle.release import MAX_PUT_BYTES, VERSIONS, usable_report
+from lifecycle.timeline import BY_HAND, LOOK_S, Timeline, read_timeline
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-    from classifier.compiled import Report
+    from classifier.bundles.compiled import Report
 
 NAME = "promote"
 READ_S = 600.0

@@ -12,14 +12,14 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from classifier.bundle import Snapshot, Unsettled
-from classifier.compiled import FOLDER, known_fingerprint
-from models import record
-from models.console import Console, megabytes
-from models.errors import PlaceError, UsageError
-from models.place import Place, find_place, s3_trouble
-from models.release import VERSIONS
-from models.timeline import LOOK_S, Timeline, read_timeline
+from classifier.bundles.bundle import Snapshot, Unsettled
+from classifier.bundles.compiled import FOLDER, known_fingerprint
+from lifecycle import record
+from lifecycle.console import Console, megabytes
+from lifecycle.errors import PlaceError, UsageError
+from lifecycle.place import Place, find_place, s3_trouble
+from lifecycle.release import VERSIONS
+from lifecycle.timeline import LOOK_S, Timeline, read_timeline
 
 if TYPE_CHECKING:
     import argparse

@@ -11,23 +11,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from classifier.preprocessing import CHOICES
-from models import serving_options, source
-from models.console import Console, megabytes
-from models.errors import UsageError
-from models.place import Place, find_place
-from models.release import Release, as_bundle, put_release, usable_report
-from models.timeline import read_timeline
+from classifier.pictures.preprocessing import CHOICES
+from lifecycle import serving_options, source
+from lifecycle.console import Console, megabytes
+from lifecycle.errors import UsageError
+from lifecycle.place import Place, find_place
+from lifecycle.release import Release, as_bundle, put_release, usable_report
+from lifecycle.timeline import read_timeline
 
 if TYPE_CHECKING:
     import argparse
 
-    from classifier.compiled import Report
-    from classifier.engines import Engine
-    from classifier.serving import Serving
-    from models.serving_options import Sample
-    from models.source import KerasSource
-    from models.timeline import Timeline
+    from classifier.bundles.compiled import Report
+    from classifier.bundles.serving import Serving
+    from classifier.engines.engine import Engine
+    from lifecycle.serving_options import Sample
+    from lifecycle.source import KerasSource
+    from lifecycle.timeline import Timeline
 
 NAME = "publish"
 
@@ -84,7 +84,7 @@ def prepare(options: argparse.Namespace, place: Place, console: Console) -> Prep
     asked = serving_options.wanted(options, options.source)
     if isinstance(found, source.KerasSource):
         return _prepare_keras(found, asked, samples, options, place, console)
-    from models import graph_source
+    from lifecycle import graph_source
 
     return graph_source.prepare(found, asked, samples, options.quantize, console)
 
@@ -97,7 +97,7 @@ def _prepare_keras(
     place: Place,
     console: Console,
 ) -> Prepared:
-    from models import faithful
+    from lifecycle import faithful
 
     files = {"architecture.json": found.architecture, "model.weights.h5": found.weights, "serving.json": asked}
     pictures = [sample.data for sample in samples]
@@ -127,8 +127,8 @@ def _compiled(
     release: Release, pictures: list[bytes], quantize: list[str], place: Place, console: Console
 ) -> tuple[Report, dict[str, bytes]]:
     """The compiled form and its report: what S3 has for this very model, or a new one."""
-    from classifier.compile_job import FORM_FILES
-    from classifier.compiler import compile_bundle
+    from classifier.compiling.compile_job import FORM_FILES
+    from classifier.compiling.compiler import compile_bundle
 
     known = usable_report(place, release.version)
     if known is not None:
@@ -161,7 +161,7 @@ def keras_engine(call: Any) -> Engine:  # noqa: ANN401 - a traced function
 
 def litert_engine(compiled: dict[str, bytes]) -> dict[str, Engine]:
     """LiteRT's engine by its name, none if nothing was compiled."""
-    from classifier.compiled import MODEL
+    from classifier.bundles.compiled import MODEL
     from classifier.engines.litert_engine import LiteRtEngine, thread_count
 
     return {"litert": LiteRtEngine(compiled[MODEL], thread_count())} if MODEL in compiled else {}
@@ -169,10 +169,12 @@ def litert_engine(compiled: dict[str, bytes]) -> dict[str, Engine]:
 
 def answers(sample: Sample, serving: Serving, engines: dict[str, Engine]) -> dict[str, Any]:
     """What each engine says of one picture."""
-    from classifier import images
+    from classifier.pictures.decode import decode
+    from classifier.pictures.headers.inspection import inspect
+    from classifier.pictures.headers.picture import ImageLimits
 
-    limits = images.ImageLimits()
-    decoded = images.decode(images.inspect(sample.data, limits), serving.preprocessing, limits)
+    limits = ImageLimits()
+    decoded = decode(inspect(sample.data, limits), serving.preprocessing, limits)
     array = serving.preprocessing.to_array(decoded.pixels)
     return {"sample": sample.name} | {
         name: serving.predictions(engine.predict(array)) for name, engine in engines.items()

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from classifier.bundle import PUBLISHED, ROLES, Snapshot, parse_publication
+from classifier.bundles.bundle import PUBLISHED, ROLES, Snapshot, parse_publication
 from classifier.errors import ModelError
-from models.errors import ConflictError, PlaceError
-from models.place import NOT_THERE, Place, error_code, s3_trouble
+from lifecycle.errors import ConflictError, PlaceError
+from lifecycle.place import NOT_THERE, Place, error_code, s3_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -13,19 +13,19 @@ from copy import replace
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from classifier.bundle import ROLES, Identity, Part, Role, Snapshot, fingerprint
-from classifier.bundle_reader import Bundle
-from classifier.compiled import MODEL, REPORT, Report, key_of, parse_report
+from classifier.bundles.bundle import ROLES, Identity, Part, Role, Snapshot, fingerprint
+from classifier.bundles.compiled import MODEL, REPORT, Report, key_of, parse_report
+from classifier.bundles.reader import Bundle
 from classifier.errors import ModelError
-from models import record
-from models.console import megabytes
-from models.errors import UsageError
-from models.place import NOT_THERE, Place, error_code, s3_trouble
+from lifecycle import record
+from lifecycle.console import megabytes
+from lifecycle.errors import UsageError
+from lifecycle.place import NOT_THERE, Place, error_code, s3_trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from models.record import Record
+    from lifecycle.record import Record
 
 VERSIONS = "versions/"
 MAX_PUT_BYTES = 5 * 2**30

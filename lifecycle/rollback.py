@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from classifier.bundle import Unsettled
-from models import record
-from models.errors import PlaceError
-from models.place import Place, find_place
-from models.timeline import Timeline, read_timeline
+from classifier.bundles.bundle import Unsettled
+from lifecycle import record
+from lifecycle.errors import PlaceError
+from lifecycle.place import Place, find_place
+from lifecycle.timeline import Timeline, read_timeline
 
 if TYPE_CHECKING:
     import argparse
 
-    from models.console import Console
-    from models.record import Record
+    from lifecycle.console import Console
+    from lifecycle.record import Record
 
 NAME = "rollback"
 

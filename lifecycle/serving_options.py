@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from classifier.preprocessing import CHOICES
-from models.errors import UsageError
+from classifier.pictures.preprocessing import CHOICES
+from lifecycle.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
 
-    from classifier.serving import Serving
+    from classifier.bundles.serving import Serving
 
 SCALES = CHOICES["scale"]
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp"})

@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from classifier.bundle import Snapshot
-from models import list as listing
-from models.console import Console, megabytes
-from models.errors import PlaceError
-from models.marks import read_mark
-from models.place import Place, find_place
-from models.publish import agreement_lines
-from models.timeline import LOOK_S, Timeline, read_timeline
+from classifier.bundles.bundle import Snapshot
+from lifecycle import list as listing
+from lifecycle.console import Console, megabytes
+from lifecycle.errors import PlaceError
+from lifecycle.marks import read_mark
+from lifecycle.place import Place, find_place
+from lifecycle.publish import agreement_lines
+from lifecycle.timeline import LOOK_S, Timeline, read_timeline
 
 if TYPE_CHECKING:
     import argparse
 
-    from models.record import Record
+    from lifecycle.record import Record
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

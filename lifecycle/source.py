@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from models.errors import UsageError
+from lifecycle.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -56,7 +56,7 @@ type Source = KerasSource | GraphSource
 
 def read_source(paths: Sequence[Path], input_name: str | None = None, output_name: str | None = None) -> Source:
     """Read the model; UsageError where the paths are none, ModelError where its files are broken."""
-    from models import keras_source
+    from lifecycle import keras_source
 
     for path in paths:
         if not path.exists():
@@ -87,7 +87,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _folder(path: Path, input_name: str | None, output_name: str | None) -> Source:
-    from models import keras_source
+    from lifecycle import keras_source
 
     if (path / "saved_model.pb").is_file():
         return GraphSource(

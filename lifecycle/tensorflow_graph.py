@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from classifier.preprocessing import CHANNELS
-from classifier.serving import ModelShape
-from models.errors import ModelsError, UsageError
+from classifier.bundles.serving import ModelShape
+from classifier.pictures.preprocessing import CHANNELS
+from lifecycle.errors import ModelsError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from models.source import GraphSource
+    from lifecycle.source import GraphSource
 
 type Call = Callable[[Any], Any]
 SIGNATURE = "serving_default"

@@ -6,18 +6,18 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from classifier.bundle import PUBLISHED, Snapshot, Unsettled
-from classifier.compiled import known_fingerprint
-from models import record
-from models.errors import UsageError
+from classifier.bundles.bundle import PUBLISHED, Snapshot, Unsettled
+from classifier.bundles.compiled import known_fingerprint
+from lifecycle import record
+from lifecycle.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from classifier.bundle_reader import View
-    from classifier.model_store import ModelStore
-    from models.place import Place
-    from models.record import Record
+    from classifier.bundles.reader import View
+    from classifier.bundles.store import ModelStore
+    from lifecycle.place import Place
+    from lifecycle.record import Record
 
 LOOK_S = 60.0
 BY_HAND = "swapped by hand"

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from classifier.bundle import Snapshot
+from classifier.bundles.bundle import Snapshot
 from classifier.errors import ClassifierError, ModelError
-from models import record
-from models.console import Console, table
-from models.errors import PlaceError, UsageError
-from models.marks import write_mark
-from models.place import find_place
-from models.serving_options import PICTURE_SUFFIXES
-from models.timeline import LOOK_S, Timeline, read_timeline
+from lifecycle import record
+from lifecycle.console import Console, table
+from lifecycle.errors import PlaceError, UsageError
+from lifecycle.marks import write_mark
+from lifecycle.place import find_place
+from lifecycle.serving_options import PICTURE_SUFFIXES
+from lifecycle.timeline import LOOK_S, Timeline, read_timeline
 
 if TYPE_CHECKING:
     import argparse
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from classifier.engines import Engine
-    from classifier.serving import Serving
-    from models.scoring import Quality
+    from classifier.bundles.serving import Serving
+    from classifier.engines.engine import Engine
+    from lifecycle.scoring import Quality
 
 READ_S = 600.0
 TELL_EVERY = 100
@@ -126,8 +126,8 @@ def _compare(served: Served) -> dict[str, Any]:
     """Largest difference of the engines' scores on the probes; more than invariant 4 allows is a problem."""
     import numpy as np
 
-    from classifier.compiled import LARGEST_DIFFERENCE
-    from classifier.compiler import probe_arrays
+    from classifier.bundles.compiled import LARGEST_DIFFERENCE
+    from classifier.compiling.compiler import probe_arrays
 
     probes = probe_arrays(served.serving.preprocessing, [])
     scores = [np.stack([served.serving.scores(e.predict(probe)) for probe in probes]) for e in served.engines.values()]
@@ -157,7 +157,7 @@ def _pictures(folder: Path, serving: Serving) -> list[tuple[Path, int]]:
 def _judge(served: Served, pictures: list[tuple[Path, int]], console: Console) -> dict[str, Quality]:
     import numpy as np
 
-    from models.scoring import judge
+    from lifecycle.scoring import judge
 
     scores: dict[str, list[Array]] = {name: [] for name in served.engines}
     classes = []
@@ -179,15 +179,17 @@ def _judge(served: Served, pictures: list[tuple[Path, int]], console: Console) -
 
 def _array(path: Path, serving: Serving) -> Array:
     """The model's input, by the function's own decoder."""
-    from classifier import images
+    from classifier.pictures.decode import decode
+    from classifier.pictures.headers.inspection import inspect
+    from classifier.pictures.headers.picture import ImageLimits
 
-    limits = images.ImageLimits()
-    decoded = images.decode(images.inspect(path.read_bytes(), limits), serving.preprocessing, limits)
+    limits = ImageLimits()
+    decoded = decode(inspect(path.read_bytes(), limits), serving.preprocessing, limits)
     return serving.preprocessing.to_array(decoded.pixels)
 
 
 def _draw(options: argparse.Namespace, served: Served, qualities: dict[str, Quality]) -> str | None:
-    from models.chart import draw
+    from lifecycle.chart import draw
 
     if not qualities:
         return None

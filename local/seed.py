@@ -8,8 +8,8 @@ import mimetypes
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from classifier.bundle import PUBLISHED, REQUIRED, ROLES, fingerprint
-from classifier.serving import uses_labels_file
+from classifier.bundles.bundle import PUBLISHED, REQUIRED, ROLES, fingerprint
+from classifier.bundles.serving import uses_labels_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

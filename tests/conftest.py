@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 
-from classifier.s3_http import Endpoint
-from classifier.sigv4 import Credentials
-from classifier.storage import S3
+from classifier.s3.http import Endpoint
+from classifier.s3.sigv4 import Credentials
+from classifier.s3.storage import S3
+from lifecycle.place import Place
 from local.cloud import Config, LocalLambda
 from local.s3 import LocalS3
-from models.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,8 +83,8 @@ def place(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 @pytest.fixture(scope="session")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One trained model in every form that can be published, and things that can't (tests/model_sources.py)."""
-    from tests.model_sources import write_sources
+    """One trained model in every form that can be published, and things that can't (tests/support/model_sources.py)."""
+    from tests.support.model_sources import write_sources
 
     return write_sources(tmp_path_factory.mktemp("sources"))
 

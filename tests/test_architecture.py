@@ -14,24 +14,29 @@ ROOT = Path(__file__).parent.parent
 FILES = sorted([*ROOT.glob("*.py"), *(ROOT / "classifier").rglob("*.py")])
 OURS = ("classifier", "handler", "model_loader")
 OWNERS = {
-    "PIL": ("classifier/images.py", "classifier/decode_process.py"),
+    "PIL": ("classifier/pictures/images.py", "classifier/pictures/apart.py"),
     "boto3": (),
-    "botocore": ("classifier/s3_http.py",),
-    "ssl": ("classifier/dial.py", "classifier/fetch.py"),
-    "socket": ("classifier/dial.py", "classifier/fetch.py"),
-    "http": ("classifier/s3_http.py", "classifier/responses.py"),
+    "botocore": ("classifier/s3/http.py",),
+    "ssl": ("classifier/links/dial.py", "classifier/links/fetch.py"),
+    "socket": ("classifier/links/dial.py", "classifier/links/fetch.py"),
+    "http": ("classifier/s3/http.py", "classifier/web/responses.py"),
     "urllib3": (),
     "requests": (),
     "tensorflow": (
         "classifier/engines/",
-        "classifier/compiler.py",
+        "classifier/compiling/compiler.py",
         "classifier/keras_weights/",
         "classifier/keras_json/own_layers.py",
     ),
-    "keras": ("classifier/engines/", "classifier/compiler.py", "classifier/keras_json/", "classifier/keras_weights/"),
+    "keras": (
+        "classifier/engines/",
+        "classifier/compiling/compiler.py",
+        "classifier/keras_json/",
+        "classifier/keras_weights/",
+    ),
     "h5py": ("classifier/engines/", "classifier/keras_weights/"),
-    "ai_edge_litert": ("classifier/engines/", "classifier/compiler.py"),
-    "multipart": ("classifier/uploads.py",),
+    "ai_edge_litert": ("classifier/engines/", "classifier/compiling/compiler.py"),
+    "multipart": ("classifier/web/uploads.py",),
     "pickle": (),
     "marshal": (),
 }

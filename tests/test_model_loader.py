@@ -14,11 +14,11 @@ from classifier.errors import (
     StorageUnavailableError,
     UnavailableError,
 )
-from classifier.s3_http import Endpoint
-from classifier.sigv4 import Credentials
-from classifier.storage import S3
+from classifier.s3.http import Endpoint
+from classifier.s3.sigv4 import Credentials
+from classifier.s3.storage import S3
 from tests.conftest import Bucket
-from tests.warm_models import PREFIX, CountingEngine, loader, publish, settle, soon, weights
+from tests.support.warm_models import PREFIX, CountingEngine, loader, publish, settle, soon, weights
 
 
 def test_a_published_bundle_is_adopted_at_once_and_kept(bucket: Bucket) -> None:
@@ -100,7 +100,7 @@ def test_a_broken_only_bundle_is_the_models_fault(bucket: Bucket) -> None:
 def test_a_bundle_over_a_limit_is_refused_before_it_is_read(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch, name: str, size: int
 ) -> None:
-    monkeypatch.setattr("classifier.bundle_reader.MAX_TEXT_BYTES", 1000)
+    monkeypatch.setattr("classifier.bundles.reader.MAX_TEXT_BYTES", 1000)
     bucket.put(PREFIX + name, bytes(size))  # first, so that there is never a whole bundle without it
     for part in {"architecture.json", "model.weights.h5"} - {name}:
         bucket.put(PREFIX + part, b"1")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.conftest import Bucket
-from tests.warm_models import PREFIX, CountingEngine, loader, publish, put, settle, soon, weights
+from tests.support.warm_models import PREFIX, CountingEngine, loader, publish, put, settle, soon, weights
 
 
 def test_a_swap_by_hand_counts_once_it_is_quiet(bucket: Bucket) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from classifier.metrics import METRICS
 from local.launch import PROJECT
-from tests.rendered_template import EVERYTHING, VARIANTS, rendered, resources, spelt_out
+from tests.support.rendered_template import EVERYTHING, VARIANTS, rendered, resources, spelt_out
 
 pytestmark = [
     pytest.mark.skipif(
@@ -178,7 +178,7 @@ def test_parameters_become_what_they_say() -> None:
 
 
 def test_the_request_that_keeps_a_sandbox_warm_is_one_that_the_handler_reads() -> None:
-    from classifier import events
+    from classifier.web import events
 
     (target,) = resources("everything", "AWS::Events::Rule")["KeepWarmRule"]["Targets"]
     event = json.loads(target["Input"])

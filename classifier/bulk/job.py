@@ -13,16 +13,16 @@ from classifier.bulk.notices import Located, NoticeError, created_in
 from classifier.bulk.rows import as_lines, may_pass, row_of
 from classifier.errors import ClassifierError, RequestError, S3KeyError, UnavailableError
 from classifier.service import Classifier, ImageStore
-from classifier.sources import Batch, Link, Question
+from classifier.web.sources import Batch, Link, Question
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from classifier.bulk.rows import Row
-    from classifier.images import ImageLimits
+    from classifier.pictures.headers.picture import ImageLimits
+    from classifier.s3.storage import S3
     from classifier.service import Models
     from classifier.settings import Settings
-    from classifier.storage import S3
 
 PREFIX = "RESULTS_PREFIX"
 DEFAULT_PREFIX = "results/"
@@ -42,7 +42,7 @@ class BulkJob:
     @classmethod
     def from_settings(cls, models: Models, s3: S3, settings: Settings, environ: Mapping[str, str]) -> Self:
         """As the environment says; ValueError if results would lie among the pictures, and be taken for some."""
-        from classifier.images import ImageLimits
+        from classifier.pictures.headers.picture import ImageLimits
 
         prefix = environ.get(PREFIX, DEFAULT_PREFIX)
         if not prefix.endswith("/") or prefix.startswith(settings.image_prefix):

@@ -15,7 +15,7 @@ from classifier.records import Record
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from classifier.s3_listing import ObjectInfo
+    from classifier.s3.listing import ObjectInfo
 
 type Role = Literal["architecture", "weights", "serving", "labels"]
 type Identity = frozenset[tuple[Role, str]]

@@ -6,16 +6,16 @@ import json
 from copy import replace
 from typing import TYPE_CHECKING, Any
 
-from classifier.bundle import Identity, fingerprint
+from classifier.bundles.bundle import Identity, fingerprint
+from classifier.bundles.serving import ModelShape
 from classifier.errors import ModelError
 from classifier.records import Record, as_dict
-from classifier.serving import ModelShape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from classifier.bundle import Snapshot
-    from classifier.s3_listing import ObjectInfo
+    from classifier.bundles.bundle import Snapshot
+    from classifier.s3.listing import ObjectInfo
 
 FOLDER = "compiled/"
 MODEL = "model.tflite"

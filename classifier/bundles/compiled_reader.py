@@ -6,13 +6,13 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from classifier import logs
-from classifier.compiled import MAX_REPORT_BYTES, MODEL, REPORT, Report, key_of, known_fingerprint, parse_report
+from classifier.bundles.compiled import MAX_REPORT_BYTES, MODEL, REPORT, Report, key_of, known_fingerprint, parse_report
 from classifier.errors import ModelError
-from classifier.storage import S3, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
+from classifier.s3.storage import S3, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
 
 if TYPE_CHECKING:
-    from classifier.bundle import Snapshot
-    from classifier.s3_listing import ObjectInfo
+    from classifier.bundles.bundle import Snapshot
+    from classifier.s3.listing import ObjectInfo
 
 REPORTS_TRIED = 5
 

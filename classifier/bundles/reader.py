@@ -6,7 +6,7 @@ import hashlib
 import threading
 from typing import TYPE_CHECKING
 
-from classifier.bundle import (
+from classifier.bundles.bundle import (
     PUBLISHED,
     ROLES,
     Part,
@@ -20,16 +20,16 @@ from classifier.bundle import (
     quiet_moments,
     state_at,
 )
-from classifier.compiled import reports_in
+from classifier.bundles.compiled import reports_in
+from classifier.bundles.serving import uses_labels_file
 from classifier.errors import ModelError, ModelTooLargeError, UnavailableError
 from classifier.records import Record
-from classifier.serving import uses_labels_file
-from classifier.storage import S3, ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
+from classifier.s3.storage import S3, ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from classifier.s3_listing import Listing, ObjectInfo
+    from classifier.s3.listing import Listing, ObjectInfo
 
 MAX_PUBLISHED_BYTES = 1_000_000
 MAX_OLDER = 5

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Literal
 
 from classifier.errors import ModelError
-from classifier.preprocessing import Preprocessing
+from classifier.pictures.preprocessing import Preprocessing
 from classifier.records import Record
 
 if TYPE_CHECKING:

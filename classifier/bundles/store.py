@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from classifier.bundle_reader import BundleReader
-from classifier.compiled_reader import CompiledReader
+from classifier.bundles.compiled_reader import CompiledReader
+from classifier.bundles.reader import BundleReader
 from classifier.records import Record
-from classifier.s3_http import Endpoint, environment_credentials
-from classifier.storage import S3
+from classifier.s3.http import Endpoint, environment_credentials
+from classifier.s3.storage import S3
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

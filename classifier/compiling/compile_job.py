@@ -12,19 +12,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from classifier import logs
-from classifier.bundle import PUBLISHED, ROLES, Snapshot, Unsettled
-from classifier.compiled import MODEL, REPORT, Report, key_of
-from classifier.compiler import compile_bundle, refused_report
+from classifier.bundles.bundle import PUBLISHED, ROLES, Snapshot, Unsettled
+from classifier.bundles.compiled import MODEL, REPORT, Report, key_of
+from classifier.compiling.compiler import compile_bundle, refused_report
+from classifier.engines.named_models import is_name
 from classifier.errors import ModelError, StorageUnavailableError
-from classifier.images import ImageLimits
-from classifier.named_models import is_name
-from classifier.storage import ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
+from classifier.pictures.headers.picture import ImageLimits
+from classifier.s3.storage import ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from classifier.bundle_reader import Bundle, View
-    from classifier.model_store import ModelStore
+    from classifier.bundles.reader import Bundle, View
+    from classifier.bundles.store import ModelStore
 
 PROBES = "probes/"
 MAX_PROBES = 16

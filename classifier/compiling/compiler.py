@@ -7,13 +7,16 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from classifier import images, logs
-from classifier.compiled import LARGEST_DIFFERENCE, Report
+from classifier import logs
+from classifier.bundles.compiled import LARGEST_DIFFERENCE, Report
+from classifier.bundles.serving import ModelShape
 from classifier.engines.keras_engine import KerasEngine, TracedModel, load
 from classifier.engines.litert_engine import LiteRtEngine, thread_count
 from classifier.errors import ImageError
 from classifier.phases import Phases
-from classifier.serving import ModelShape
+from classifier.pictures.decode import decode
+from classifier.pictures.headers.inspection import inspect
+from classifier.pictures.headers.picture import ImageLimits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,11 +24,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from classifier.bundle_reader import Bundle
-    from classifier.engines import Engine
+    from classifier.bundles.reader import Bundle
+    from classifier.bundles.serving import Serving
+    from classifier.engines.engine import Engine
     from classifier.errors import ClassifierError
-    from classifier.preprocessing import Preprocessing
-    from classifier.serving import Serving
+    from classifier.pictures.preprocessing import Preprocessing
 
 GENERATED_PROBES = 8
 TIMED_RUNS = 5
@@ -88,9 +91,9 @@ def probe_arrays(preprocessing: Preprocessing, pictures: Sequence[bytes]) -> lis
 
 def _decoded(data: bytes, preprocessing: Preprocessing) -> NDArray[np.float32] | None:
     """A picture as the model takes it; None, and a line in the log, for what no request could send either."""
-    limits = images.ImageLimits()
+    limits = ImageLimits()
     try:
-        return preprocessing.to_array(images.decode(images.inspect(data, limits), preprocessing, limits).pixels)
+        return preprocessing.to_array(decode(inspect(data, limits), preprocessing, limits).pixels)
     except ImageError as error:
         logs.emit("warning", "a probe picture can't be decoded, it is left out", error=error)
         return None

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from classifier import bootstrap
-from classifier.engines import Loaded
+from classifier.bootstrap import dependencies
+from classifier.bundles.serving import ModelShape, parse_serving
+from classifier.engines.engine import Loaded
 from classifier.errors import ClassifierError, ModelError
 from classifier.phases import Phases
-from classifier.serving import ModelShape, parse_serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from classifier.bundle_reader import Bundle
-    from classifier.keras_json import Architecture
-    from classifier.serving import Serving
+    from classifier.bundles.reader import Bundle
+    from classifier.bundles.serving import Serving
+    from classifier.keras_json.architecture import Architecture
 
 TENSORFLOW_ENVIRONMENT = {
     "KERAS_BACKEND": "tensorflow",
@@ -75,11 +75,11 @@ class TracedModel:
 
 def load(bundle: Bundle, phases: Phases) -> TracedModel:
     """Rebuild the bundle's model from JSON and weights; ModelError if the bundle is at fault."""
-    from classifier import keras_json
+    from classifier.keras_json.architecture import read_architecture
 
-    architecture = keras_json.read_architecture(bundle.parts["architecture"])
+    architecture = read_architecture(bundle.parts["architecture"])
     channels_first = _check_input(architecture)
-    phases.timings_ms |= bootstrap.ensure_tensorflow()
+    phases.timings_ms |= dependencies.ensure_tensorflow()
     with phases.measure("import"):
         _import_keras()
     with _blaming_the_bundle():
@@ -155,9 +155,9 @@ def _collecting_no_garbage() -> Iterator[None]:
 
 
 def _build(architecture: Architecture, weights: bytes) -> Any:  # noqa: ANN401 - a keras.Model, which has no types
-    from classifier import keras_weights
+    from classifier.keras_weights.loading import load_model
 
-    return keras_weights.load_model(architecture, weights)
+    return load_model(architecture, weights)
 
 
 def _traced(model: Any, shape: tuple[int, ...], *, channels_first: bool) -> tuple[Callable[[Any], Any], Any]:  # noqa: ANN401

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from classifier.engines import Loaded
+from classifier.bundles.serving import parse_serving
+from classifier.engines.engine import Loaded
 from classifier.errors import ModelError
 from classifier.phases import Phases
-from classifier.serving import parse_serving
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from classifier.compiled import Report
+    from classifier.bundles.compiled import Report
 
 MEGABYTES_A_CORE = 1769
 """Lambda gives a function one whole core for each 1,769 MB of memory ("Configure Lambda function memory")."""

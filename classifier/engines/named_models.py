@@ -6,14 +6,14 @@ import re
 from typing import TYPE_CHECKING
 
 from classifier import logs
-from classifier.bundle import Snapshot
+from classifier.bundles.bundle import Snapshot
 from classifier.errors import NotFoundError
 from classifier.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from classifier.bundle_reader import BundleReader
+    from classifier.bundles.reader import BundleReader
     from model_loader import ModelLoader
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)

@@ -14,12 +14,12 @@ from classifier.records import Record
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from classifier.bundle import Identity, Snapshot
-    from classifier.bundle_reader import Bundle, BundleReader, View
-    from classifier.compiled import Report
-    from classifier.compiled_reader import CompiledReader
-    from classifier.engines import Engine, Loaded
-    from classifier.serving import Serving
+    from classifier.bundles.bundle import Identity, Snapshot
+    from classifier.bundles.compiled import Report
+    from classifier.bundles.compiled_reader import CompiledReader
+    from classifier.bundles.reader import Bundle, BundleReader, View
+    from classifier.bundles.serving import Serving
+    from classifier.engines.engine import Engine, Loaded
 
 
 RETRY_S, LONGEST_RETRY_S = 5.0, 600.0

@@ -9,7 +9,7 @@ from classifier.keras_json.backends import TURNED
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from classifier.keras_json import Built
+    from classifier.keras_json.building import Built
     from classifier.keras_weights.variables import KerasLayer
 
 

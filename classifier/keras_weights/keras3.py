@@ -12,7 +12,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from classifier.errors import ModelError
-from classifier.keras_json import Built
+from classifier.keras_json.building import Built
 from classifier.keras_weights import variables
 from classifier.keras_weights.variables import KerasLayer, Variable, is_random_state
 

@@ -17,7 +17,7 @@ from classifier.keras_weights import variables
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from classifier.keras_json import Built
+    from classifier.keras_json.building import Built
     from classifier.keras_weights.assign import Assigner
     from classifier.keras_weights.store import Dataset, Store
     from classifier.keras_weights.variables import Owned

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     import keras
 
-    from classifier.keras_json import Architecture, Built, Limits
+    from classifier.keras_json.architecture import Architecture
+    from classifier.keras_json.building import Built
+    from classifier.keras_json.limits import Limits
 
 # What a model may hold beyond its weights file: states of random generators, counters.
 _SLACK = 10_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from classifier.keras_json import Built
+from classifier.keras_json.building import Built
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

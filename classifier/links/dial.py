@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from classifier.link import Link
-    from classifier.netguard import AddressRule
+    from classifier.links.link import Link
+    from classifier.links.netguard import AddressRule
 
 Address = IPv4Address | IPv6Address
 

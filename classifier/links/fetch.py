@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from classifier.dial import addresses, connect, secure, system_tls
 from classifier.errors import (
     FetchError,
     FetchRedirectError,
@@ -23,15 +22,16 @@ from classifier.errors import (
     UrlHostError,
     UrlPortError,
 )
-from classifier.http1 import Head, read_body, read_head
-from classifier.link import Link, follow, parse_link
-from classifier.wire import Wire
+from classifier.links.dial import addresses, connect, secure, system_tls
+from classifier.links.http1 import Head, read_body, read_head
+from classifier.links.link import Link, follow, parse_link
+from classifier.links.wire import Wire
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-    from classifier.netguard import AddressRule
+    from classifier.links.netguard import AddressRule
 
 USER_AGENT = "keras-lambda-classifier"
 REDIRECTS = frozenset({301, 302, 303, 307, 308})

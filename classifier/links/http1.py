@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from classifier.errors import FetchError, FetchIncompleteError, ImageTooLargeError
-from classifier.wire import BrokenStreamError
+from classifier.links.wire import BrokenStreamError
 
 if TYPE_CHECKING:
-    from classifier.wire import Wire
+    from classifier.links.wire import Wire
 
 SWITCHING_PROTOCOLS = 101
 MAX_INTERIM_REPLIES = 8

@@ -15,22 +15,22 @@ from classifier.errors import ImageComplexityError, ImageError, ImageTimeoutErro
 from classifier.records import as_dict
 
 if TYPE_CHECKING:
-    from classifier.image_headers import ImageLimits, Picture
-    from classifier.images import DecodedImage
-    from classifier.preprocessing import Preprocessing
+    from classifier.pictures.headers.picture import ImageLimits, Picture
+    from classifier.pictures.preprocessing import Preprocessing
+    from classifier.pictures.render import DecodedImage
 
 MEMORY_BYTES = 768_000_000
 """Address space of the process. The largest picture of the default formats takes 490 MB, interpreter included."""
 CLOCK_FACTOR = 2
 """The time limit counts CPU time; by the clock decoding may take this many times as long, when others keep the CPU."""
-_START = "import sys,json;sys.path[:]=json.loads(sys.argv[1]);from classifier.decode_process import main;main()"
+_START = "import sys,json;sys.path[:]=json.loads(sys.argv[1]);from classifier.pictures.apart import main;main()"
 _TOLD = {"ImageError", "ImageFormatError", "ImageDimensionsError", "ImageComplexityError"}
 
 
 def decode_apart(
     picture: Picture, spec: Preprocessing, limits: ImageLimits, deadline: float | None = None
 ) -> DecodedImage:
-    """Decode in a new process and return what `images.render` returned there, or raise the error that it raised.
+    """Decode in a new process and return what `render.render` returned there, or raise the error that it raised.
 
     Starting the process takes about 0.2 s. Raises ImageTimeoutError after `decode_timeout_s` of CPU time, and
     OutOfTimeError when the request's own `deadline` (time.monotonic()) comes before.
@@ -38,7 +38,7 @@ def decode_apart(
     import signal
     import subprocess  # here, because the new process imports this module too and needs no subprocess
 
-    from classifier.images import DecodedImage
+    from classifier.pictures.render import DecodedImage
 
     by_clock_s = limits.decode_timeout_s * CLOCK_FACTOR
     left_s = by_clock_s if deadline is None else max(0.0, deadline - time.monotonic())
@@ -102,9 +102,9 @@ def _limit(seconds: float, memory: int) -> None:
 
 
 def _reply(request: dict[str, Any], data: bytes) -> bytes:
-    from classifier.image_headers import ImageLimits, Picture
-    from classifier.images import render
-    from classifier.preprocessing import Preprocessing
+    from classifier.pictures.headers.picture import ImageLimits, Picture
+    from classifier.pictures.preprocessing import Preprocessing
+    from classifier.pictures.render import render
 
     picture = Picture(**request["picture"], data=data)
     spec = Preprocessing.from_json(request["spec"], (None, None, None))

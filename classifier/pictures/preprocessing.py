@@ -1,6 +1,6 @@
 """How a picture becomes the model's input: the `preprocessing` of serving.json, and the arithmetic that it asks for.
 
-Pixels are resized by `classifier.images`; this module knows the specification and does what comes after.
+Pixels are resized by `classifier.pictures.render`; this module knows the specification and does what comes after.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from classifier.records import Record
-from classifier.sigv4 import Credentials
+from classifier.s3.sigv4 import Credentials
 
 if TYPE_CHECKING:
     import socket

@@ -15,7 +15,7 @@ from classifier.records import Record
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from classifier.s3_http import Reply
+    from classifier.s3.http import Reply
 
 
 LISTINGS = ("ListBucketResult", "ListVersionsResult")

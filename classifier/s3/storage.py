@@ -12,10 +12,10 @@ import time
 from copy import replace
 from typing import TYPE_CHECKING
 
-from classifier import s3_http
 from classifier.errors import StorageUnavailableError
-from classifier.s3_listing import Listing, ObjectInfo, error_code, parse_page
-from classifier.sigv4 import Credentials, canonical_path, canonical_query, signed_headers
+from classifier.s3 import http as s3_http
+from classifier.s3.listing import Listing, ObjectInfo, error_code, parse_page
+from classifier.s3.sigv4 import Credentials, canonical_path, canonical_query, signed_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from classifier import function_memory, json_body, sources, tensors
+from classifier import function_memory
 from classifier.errors import ImageError, OutOfTimeError, RequestError
 from classifier.phases import Phases
-from classifier.responses import Response, json_response, server_timing
-from classifier.serving_protocol import PREDICT_METHOD, SIGNATURES, Target, metadata_of, status_of
+from classifier.tf_serving import tensors
+from classifier.tf_serving.protocol import PREDICT_METHOD, SIGNATURES, Target, metadata_of, status_of
+from classifier.web import json_body, sources
+from classifier.web.responses import Response, json_response, server_timing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,11 +21,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from classifier.events import Request
-    from classifier.images import ImageLimits, Picture
-    from classifier.routes import Exchange
-    from classifier.serving import Serving
-    from classifier.serving_protocol import Model
+    from classifier.bundles.serving import Serving
+    from classifier.pictures.headers.picture import ImageLimits, Picture
+    from classifier.tf_serving.protocol import Model
+    from classifier.web.events import Request
+    from classifier.web.routes import Exchange
 
     type Outputs = Sequence[NDArray[np.float32]]
     type Reply = Callable[[Outputs, Serving], dict[str, Any]]
@@ -109,22 +111,22 @@ class ServingApi:
         return json_response(document, headers=headers)
 
     def _inspected(self, rows: tensors.Encoded) -> list[Picture]:
-        from classifier import images
+        from classifier.pictures.headers.inspection import inspect
 
         if len(rows) > self.max_pictures:
             raise RequestError(public=f"There are {len(rows)} pictures; at most {self.max_pictures} are taken at once.")
         pictures = []
         for index, data in enumerate(rows.pictures):
             with _naming(index):
-                pictures.append(images.inspect(data, self.limits))
+                pictures.append(inspect(data, self.limits))
         return pictures
 
     def _decoded(self, pictures: list[Picture], serving: Serving, phases: Phases) -> Iterator[NDArray[np.float32]]:
-        from classifier import images
+        from classifier.pictures.decode import decode
 
         for index, picture in enumerate(pictures):
             with _naming(index), phases.measure("decode"):
-                decoded = images.decode(picture, serving.preprocessing, self.limits)
+                decoded = decode(picture, serving.preprocessing, self.limits)
                 array = serving.preprocessing.to_array(decoded.pixels)
             yield array
 

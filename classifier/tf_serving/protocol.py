@@ -18,11 +18,11 @@ from classifier.errors import (
     OutOfTimeError,
     RequestError,
 )
-from classifier.responses import Response, error_headers, json_response
-from classifier.tensors import INPUT
+from classifier.tf_serving.tensors import INPUT
+from classifier.web.responses import Response, error_headers, json_response
 
 if TYPE_CHECKING:
-    from classifier.serving import Serving
+    from classifier.bundles.serving import Serving
 
 STABLE = "stable"
 DEFAULT_SIGNATURE, CLASSIFY_SIGNATURE = "serving_default", "classify"

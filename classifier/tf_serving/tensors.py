@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from classifier import sources
 from classifier.errors import RequestError
+from classifier.web import sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,14 +13,14 @@ import re
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
-from classifier import parameters
 from classifier.errors import RequestError
 from classifier.records import Record
+from classifier.web import parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from classifier.responses import Response
+    from classifier.web.responses import Response
 
 _VARIABLE = re.compile(r"\{([^{}+]+)\+?\}")
 LAMBDA_REPLY_BYTES = 6_291_556

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from classifier.responses import JSON, Response
+from classifier.web.responses import JSON, Response
 
 
 def openapi_response() -> Response:

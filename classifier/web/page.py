@@ -7,7 +7,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from classifier.responses import Response
+from classifier.web.responses import Response
 
 
 def page_response() -> Response:

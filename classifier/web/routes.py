@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 from classifier.errors import MethodNotAllowedError, NotFoundError
 from classifier.records import Record
-from classifier.responses import Response
+from classifier.web.responses import Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from classifier.events import Request
+    from classifier.web.events import Request
 
 type Answer = Callable[[Exchange], Response]
 

@@ -7,7 +7,6 @@ import binascii
 import json
 from typing import TYPE_CHECKING, Any
 
-from classifier import parameters
 from classifier.errors import (
     AmbiguousInputError,
     ClassifierError,
@@ -16,12 +15,13 @@ from classifier.errors import (
     RequestError,
 )
 from classifier.records import Record
-from classifier.uploads import read_form
+from classifier.web import parameters
+from classifier.web.uploads import read_form
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from classifier.events import Request
+    from classifier.web.events import Request
 
 TEXT_FIELDS = ("imagelink", "s3key")
 MAX_TOP = 10_000

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, request
 
+from classifier.bundles.store import ModelStore
 from classifier.engines.keras_engine import open_keras
 from classifier.engines.litert_engine import open_litert
+from classifier.engines.opening import Opener
 from classifier.errors import ClassifierError, MissingInputError
-from classifier.images import ImageLimits
-from classifier.model_store import ModelStore
-from classifier.opening import Opener
 from classifier.phases import Phases
+from classifier.pictures.headers.picture import ImageLimits
 from classifier.service import Classifier, ImageStore
 from classifier.settings import Settings
-from classifier.sources import Question, Upload
+from classifier.web.sources import Question, Upload
 from model_loader import ModelLoader
 
 if TYPE_CHECKING:

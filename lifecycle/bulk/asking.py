@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from classifier.bulk.rows import may_pass, row_of
 from classifier.errors import ClassifierError, UnavailableError
-from models.errors import PlaceError
+from lifecycle.errors import PlaceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from classifier.bulk.rows import Row
+    from classifier.s3.storage import S3
     from classifier.service import ImageStore
-    from classifier.storage import S3
 
 PART_S = 900.0
 PICTURE_S = 60.0
@@ -61,7 +61,7 @@ class Here:
     def rows(self, keys: Sequence[str]) -> list[Row]:
         from classifier.batches import classify_batch
         from classifier.phases import Phases
-        from classifier.sources import Batch, Link, Question
+        from classifier.web.sources import Batch, Link, Question
 
         batch = Batch(tuple(Question(Link(key), self._top) for key in keys))
         everything = len(keys) * self._classifier.store.max_bytes
@@ -137,11 +137,11 @@ def _document(body: bytes) -> dict[str, Any]:
 
 def make_asker(job: Mapping[str, Any], tell: Callable[[dict[str, Any]], None]) -> Asker:
     """What the job describes, made ready; `tell` hears which model it is."""
-    from classifier.images import ImageLimits
+    from classifier.pictures.headers.picture import ImageLimits
     from classifier.service import ImageStore
     from classifier.settings import Settings
-    from models.bulk.model import OneModel, open_version
-    from models.place import find_place
+    from lifecycle.bulk.model import OneModel, open_version
+    from lifecycle.place import find_place
 
     settings = Settings.from_env({**os.environ, "MODEL_BUCKET": job["bucket"]})
     pictures = ImageStore(open_s3(), job["bucket"], "", settings.max_image_bytes)
@@ -157,9 +157,9 @@ def open_s3() -> S3:
     """The function's client with boto3's credentials, looked for once: that takes longer than a picture."""
     import boto3
 
-    from classifier.s3_http import Endpoint
-    from classifier.sigv4 import Credentials
-    from classifier.storage import S3
+    from classifier.s3.http import Endpoint
+    from classifier.s3.sigv4 import Credentials
+    from classifier.s3.storage import S3
 
     session = boto3.session.Session()
     found = session.get_credentials()

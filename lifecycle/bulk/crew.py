@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import IO, TYPE_CHECKING, Any
 
-from models.errors import ConflictError, ModelsError, PlaceError, UsageError
+from lifecycle.errors import ConflictError, ModelsError, PlaceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from models.bulk.plan import Plan
+    from lifecycle.bulk.plan import Plan
 
 START = "import sys,json;sys.path[:]=json.loads(sys.argv[1]);from models.bulk.worker import main;main()"
 LANES = 2

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
-from models.errors import PlaceError, UsageError
-from models.place import NOT_THERE, error_code, s3_trouble
-from models.record import LOST
+from lifecycle.errors import PlaceError, UsageError
+from lifecycle.place import NOT_THERE, error_code, s3_trouble
+from lifecycle.record import LOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,7 +10,7 @@ from itertools import batched
 from typing import IO, TYPE_CHECKING, Any
 
 from classifier.bulk.rows import as_lines
-from models.errors import UsageError
+from lifecycle.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

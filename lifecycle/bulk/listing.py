@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from models.bulk.folder import Destination, S3Folder
-from models.errors import UsageError
-from models.place import s3_trouble
+from lifecycle.bulk.folder import Destination, S3Folder
+from lifecycle.errors import UsageError
+from lifecycle.place import s3_trouble
 
 if TYPE_CHECKING:
-    from models.place import Place
+    from lifecycle.place import Place
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,20 +8,20 @@ import time
 from copy import replace
 from typing import TYPE_CHECKING
 
-from classifier.bundle import Snapshot, Unsettled
-from classifier.compiled import known_fingerprint
-from classifier.opening import LoadedModel, Opener
+from classifier.bundles.bundle import Snapshot, Unsettled
+from classifier.bundles.compiled import known_fingerprint
+from classifier.engines.opening import LoadedModel, Opener
 from classifier.settings import Settings
-from models.errors import ConflictError, PlaceError, UsageError
-from models.timeline import LOOK_S, read_timeline
+from lifecycle.errors import ConflictError, PlaceError, UsageError
+from lifecycle.timeline import LOOK_S, read_timeline
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from classifier.bundle_reader import View
-    from classifier.engines import Engine
-    from models.place import Place
+    from classifier.bundles.reader import View
+    from classifier.engines.engine import Engine
+    from lifecycle.place import Place
 
 READ_S = 600.0
 MARGIN_S = 0.1

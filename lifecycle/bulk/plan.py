@@ -11,13 +11,13 @@ import uuid
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from models import record
-from models.errors import PlaceError
+from lifecycle import record
+from lifecycle.errors import PlaceError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from models.bulk.folder import Destination
+    from lifecycle.bulk.folder import Destination
 
 PLAN = "plan.json"
 

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from models.console import Console
+    from lifecycle.console import Console
 
 WIDTH = 30
 EVERY_S = 10.0

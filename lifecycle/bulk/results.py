@@ -10,16 +10,16 @@ from dataclasses import asdict, dataclass, field
 from itertools import batched
 from typing import IO, TYPE_CHECKING, Any
 
-from models import record
-from models.bulk.formats import write_rows
-from models.bulk.plan import PLAN, Plan, read_plan
-from models.errors import ConflictError, PlaceError
+from lifecycle import record
+from lifecycle.bulk.formats import write_rows
+from lifecycle.bulk.plan import PLAN, Plan, read_plan
+from lifecycle.errors import ConflictError, PlaceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from classifier.bulk.rows import Row
-    from models.bulk.folder import Destination
+    from lifecycle.bulk.folder import Destination
 
 DONE = "done.json"
 READERS = 8

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from classifier.bulk.rows import as_lines
 from classifier.errors import ClassifierError
-from models.bulk.asking import Asker, make_asker, settled_rows
-from models.bulk.folder import Folder, open_folder
-from models.errors import ModelsError, PlaceError
+from lifecycle.bulk.asking import Asker, make_asker, settled_rows
+from lifecycle.bulk.folder import Folder, open_folder
+from lifecycle.errors import ModelsError, PlaceError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.application import Context, Running, http, lines, picture, upload
-from tests.application import start as start
-from tests.origin import reply
-from tests.test_events import recorded
+from tests.support.application import Context, Running, http, lines, picture, upload
+from tests.support.application import start as start
+from tests.support.events import recorded
+from tests.support.origin import reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,8 +9,8 @@ import pytest
 
 from classifier import logs
 from classifier.errors import ModelLoadingError, OutOfTimeError
-from tests.application import Running, http, lines, picture, refuse_link, upload
-from tests.application import start as start
+from tests.support.application import Running, http, lines, picture, refuse_link, upload
+from tests.support.application import start as start
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,11 +20,11 @@ from classifier.errors import (
     ModelLoadingError,
     RequestError,
 )
-from classifier.events import Request
-from classifier.sources import Batch, Key, Link, Question, Upload, read_question
-from tests.application import MODEL, Context, Models, Running, http, lines, picture
-from tests.application import start as start
-from tests.origin import reply
+from classifier.web.events import Request
+from classifier.web.sources import Batch, Key, Link, Question, Upload, read_question
+from tests.support.application import MODEL, Context, Models, Running, http, lines, picture
+from tests.support.application import start as start
+from tests.support.origin import reply
 
 RED, BLUE = picture(), picture("JPEG", (0, 0, 255))
 RED64, BLUE64 = (base64.b64encode(data).decode() for data in (RED, BLUE))

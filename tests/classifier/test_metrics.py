@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from classifier import logs, metrics
-from tests.emf import extracted
+from tests.support.emf import extracted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

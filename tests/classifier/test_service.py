@@ -15,11 +15,11 @@ from classifier.errors import (
     StorageUnavailableError,
 )
 from classifier.service import ImageStore
-from tests.origin import reply
-from tests.scripted_s3 import ScriptedS3, error
+from tests.support.origin import reply
+from tests.support.scripted_s3 import ScriptedS3, error
 
 if TYPE_CHECKING:
-    from tests.origin import Behaviour
+    from tests.support.origin import Behaviour
 
 
 def read(key: str, behaviour: Behaviour, *, bucket: str = "pictures", prefix: str = "images/") -> tuple[bytes, int]:

@@ -22,7 +22,7 @@ from classifier.wsgi import application
 from local.fronts import HttpApi, HttpRequest
 from local.launch import PROJECT, credentials
 from local.s3 import LocalS3
-from tests.application import Running, picture, start  # noqa: F401 - a fixture
+from tests.support.application import Running, picture, start  # noqa: F401 - a fixture
 
 JSON = ("Content-Type", "application/json")
 FORM, FORM_TYPE = urllib3.encode_multipart_formdata({"file": ("a.png", picture(), "image/png")})

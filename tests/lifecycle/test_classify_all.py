@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from classifier.bulk.rows import Row
+from lifecycle.bulk import crew
+from lifecycle.command import main
 from local.launch import PROJECT
 from local.s3 import S3Request
-from models.bulk import crew
-from models.command import main
-from tests.bulk import place as place
-from tests.bulk import put_pictures, read, rows_of, serve_demo
 from tests.conftest import Bucket
-from tests.demo import SAMPLES, plain_keras
+from tests.support.bulk import place as place
+from tests.support.bulk import put_pictures, read, rows_of, serve_demo
+from tests.support.demo import SAMPLES, plain_keras
 
 COMMAND = [sys.executable, str(PROJECT / "scripts" / "models"), "classify-all"]
 

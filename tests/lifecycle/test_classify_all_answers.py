@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from classifier.bulk.rows import Row
-from models.bulk.asking import Api, settled_rows
-from models.errors import PlaceError
+from lifecycle.bulk.asking import Api, settled_rows
+from lifecycle.errors import PlaceError
 from tests.conftest import Bucket
-from tests.origin import Origin, reply
+from tests.support.origin import Origin, reply
 
 if TYPE_CHECKING:
-    from tests.origin import Behaviour
+    from tests.support.origin import Behaviour
 
 
 class Weather:

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from models.bulk.folder import LocalFolder, S3Folder, find_destination
-from models.bulk.listing import list_pictures
-from models.bulk.plan import begin, read_plan
-from models.bulk.results import finished_parts
-from models.command import main
-from models.errors import UsageError
-from models.place import Place
-from tests.bulk import place as place
-from tests.bulk import put_pictures, read
+from lifecycle.bulk.folder import LocalFolder, S3Folder, find_destination
+from lifecycle.bulk.listing import list_pictures
+from lifecycle.bulk.plan import begin, read_plan
+from lifecycle.bulk.results import finished_parts
+from lifecycle.command import main
+from lifecycle.errors import UsageError
+from lifecycle.place import Place
 from tests.conftest import Bucket
+from tests.support.bulk import place as place
+from tests.support.bulk import put_pictures, read
 
 
 def test_parquet_without_its_library_is_refused_before_anything_is_read(

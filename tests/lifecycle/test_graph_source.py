@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from classifier.bundle import Snapshot
+from classifier.bundles.bundle import Snapshot
 from classifier.engines.keras_engine import open_keras
 from classifier.engines.litert_engine import open_litert
+from classifier.engines.opening import Opener
 from classifier.errors import ModelError
-from classifier.opening import Opener
-from models.command import main
-from models.place import Place
-from models.release import usable_report
-from tests.model_sources import LABELS, publish
+from lifecycle.command import main
+from lifecycle.place import Place
+from lifecycle.release import usable_report
+from tests.support.model_sources import LABELS, publish
 
 pytestmark = pytest.mark.tensorflow
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
+from lifecycle import record
+from lifecycle.place import Place
 from local.launch import PROJECT
 from local.s3 import S3Request
-from models import record
-from models.place import Place
 from tests.conftest import Bucket
-from tests.killing import nth, run_killed
-from tests.stand_ins import compiled_is_whole, publish, release, served
+from tests.support.killing import nth, run_killed
+from tests.support.stand_ins import compiled_is_whole, publish, release, served
 
 REQUESTS = 9
 """S3 requests of one publication, at least."""
@@ -90,8 +90,8 @@ def test_promoting_or_going_back_killed_at_any_write_leaves_what_was_served(
 def test_the_whole_command_killed_while_it_uploads_leaves_what_was_served(
     place: Place, sources: Path, bucket: Bucket, capsys: Any
 ) -> None:
-    from tests.model_sources import answer
-    from tests.model_sources import publish as publish_for_real
+    from tests.support.model_sources import answer
+    from tests.support.model_sources import publish as publish_for_real
 
     version = publish_for_real(capsys, sources / "bundle")["version"]
     arguments = [*COMMAND, "publish", str(sources / "bundle"), "--preprocessing", "unit"]

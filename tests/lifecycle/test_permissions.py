@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lifecycle import marks, prune
+from lifecycle.command import main
+from lifecycle.place import Place
 from local.launch import PROJECT
-from models import marks, prune
-from models.command import main
-from models.place import Place
 from tests.conftest import Bucket
-from tests.roles import call_of
-from tests.stand_ins import publish
+from tests.support.roles import call_of
+from tests.support.stand_ins import publish
 
 if TYPE_CHECKING:
     from local.s3 import S3Request

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from classifier.compiled import key_of
-from models import record
-from models.command import main
-from models.place import Place
-from models.release import usable_report
+from classifier.bundles.compiled import key_of
+from lifecycle import record
+from lifecycle.command import main
+from lifecycle.place import Place
+from lifecycle.release import usable_report
 from tests.conftest import PLACE_PREFIX, Bucket
-from tests.stand_ins import compiled_is_whole, publish, release, served
+from tests.support.stand_ins import compiled_is_whole, publish, release, served
 
 
 def test_promoting_copies_the_pinned_versions_and_the_compiled_form(place: Place, bucket: Bucket) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from models import prune, record
-from models.command import main
-from models.place import Place
-from models.release import usable_report
+from lifecycle import prune, record
+from lifecycle.command import main
+from lifecycle.place import Place
+from lifecycle.release import usable_report
 from tests.conftest import PLACE_PREFIX, Bucket
-from tests.stand_ins import compiled_is_whole, publish, release, served
+from tests.support.stand_ins import compiled_is_whole, publish, release, served
 
 
 @pytest.fixture(autouse=True)

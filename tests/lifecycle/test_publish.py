@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from classifier.compiled import key_of
-from models import record
-from models.command import main
-from models.faithful import Agreement
-from models.place import Place
-from models.release import usable_report
+from classifier.bundles.compiled import key_of
+from lifecycle import record
+from lifecycle.command import main
+from lifecycle.faithful import Agreement
+from lifecycle.place import Place
+from lifecycle.release import usable_report
 from tests.conftest import PLACE_PREFIX, Bucket
-from tests.model_sources import LABELS, answer, publish
+from tests.support.model_sources import LABELS, answer, publish
 
 pytestmark = pytest.mark.tensorflow
 

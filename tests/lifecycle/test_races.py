@@ -6,13 +6,13 @@ import threading
 
 import pytest
 
-from models import record
-from models.command import main
-from models.errors import ConflictError
-from models.place import Place
-from models.release import put_release
+from lifecycle import record
+from lifecycle.command import main
+from lifecycle.errors import ConflictError
+from lifecycle.place import Place
+from lifecycle.release import put_release
 from tests.conftest import Bucket
-from tests.stand_ins import publish, quietly, release, served
+from tests.support.stand_ins import publish, quietly, release, served
 
 
 def test_of_two_who_publish_at_once_one_wins_and_the_other_is_told(place: Place) -> None:

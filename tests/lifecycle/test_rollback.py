@@ -6,10 +6,10 @@ import json
 import time
 from typing import Any
 
-from models.command import main
-from models.place import Place
+from lifecycle.command import main
+from lifecycle.place import Place
 from tests.conftest import PLACE_PREFIX, Bucket
-from tests.stand_ins import compiled_is_whole, publish, served
+from tests.support.stand_ins import compiled_is_whole, publish, served
 
 
 def test_nothing_is_ever_written_where_a_swap_by_hand_would_count(place: Place, bucket: Bucket) -> None:

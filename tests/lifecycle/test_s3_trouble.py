@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from classifier import storage
-from models import record
-from models.command import main
-from models.errors import ConflictError, PlaceError
-from models.place import Place
-from models.release import put_release
+from classifier.s3 import storage
+from lifecycle import record
+from lifecycle.command import main
+from lifecycle.errors import ConflictError, PlaceError
+from lifecycle.place import Place
+from lifecycle.release import put_release
 from tests.conftest import Bucket
-from tests.stand_ins import compiled_is_whole, publish, quietly, release, served
-from tests.troubled_s3 import FAULTS, TroubledS3
+from tests.support.stand_ins import compiled_is_whole, publish, quietly, release, served
+from tests.support.troubled_s3 import FAULTS, TroubledS3
 
 VERBS: dict[str, list[str]] = {
     "list": ["list", "--json"],

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from models import tensorflow_graph
-from models.errors import ModelsError, UsageError
-from models.source import GraphSource
+from lifecycle import tensorflow_graph
+from lifecycle.errors import ModelsError, UsageError
+from lifecycle.source import GraphSource
 
 pytestmark = pytest.mark.tensorflow
 PICTURES = np.random.default_rng(4).random((3, 6, 5, 3)).astype(np.float32)
@@ -161,7 +161,7 @@ def test_a_graph_of_unknown_operations_or_a_broken_one_is_refused(folder: Path, 
 
 
 def test_a_graph_that_was_not_frozen_is_refused_when_it_is_run(folder: Path) -> None:
-    from models.graph_source import _traced
+    from lifecycle.graph_source import _traced
 
     source = GraphSource(kind="GraphDef", path=folder / "unfrozen.pb", writer="TensorFlow", input="x", output="y")
     with pytest.raises(ModelsError, match=r"can't be run: .*variable"):

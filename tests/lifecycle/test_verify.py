@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from classifier.compiled import key_of
-from models.command import main
-from models.marks import read_mark
-from models.place import Place
+from classifier.bundles.compiled import key_of
+from lifecycle.command import main
+from lifecycle.marks import read_mark
+from lifecycle.place import Place
 from tests.conftest import PLACE_PREFIX, Bucket
-from tests.model_sources import LABELS, answer, publish, write_picture
+from tests.support.model_sources import LABELS, answer, publish, write_picture
 
 pytestmark = pytest.mark.tensorflow
 

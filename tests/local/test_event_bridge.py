@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from classifier.bundle import PUBLISHED, ROLES
-from classifier.compile_job import CompileJob, CompileJobs
+from classifier.bundles.bundle import PUBLISHED, ROLES
+from classifier.compiling.compile_job import CompileJob, CompileJobs
 from local.event_bridge import EventRule, bridge_event
 from local.launch import PROJECT
 from local.s3_changes import S3Change
 from local.template import TemplateError, _functions, read_template
-from tests.demo import SAMPLES, demo
+from tests.support.demo import SAMPLES, demo
 
 if TYPE_CHECKING:
     from local.s3 import LocalS3

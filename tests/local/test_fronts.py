@@ -6,7 +6,6 @@ import base64
 import http.client
 import json
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -15,14 +14,13 @@ import pytest
 from local.cloud import Config, LocalLambda
 from local.fronts import BadReplyError, Front, FunctionUrl, HttpApi, HttpRequest, LoadBalancer, RestApi
 from local.function import Function
-from local.launch import Code
+from local.launch import PROJECT, Code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from local.s3 import LocalS3
 
-TESTS = Path(__file__).parent
 QUERY = "imagelink=https%3A%2F%2Fexample.com%2Fa%252Bb.jpg%3Fx%3D1%26y%3D2&top=3&tag=one&tag=two"
 PLAIN = (("Accept", "*/*"), ("User-Agent", "curl/8.5.0"))
 COOKIES = (("Cookie", "a=1; b=2"),)
@@ -55,7 +53,7 @@ def essence(event: dict[str, Any]) -> dict[str, Any]:
 def test_events_are_those_that_aws_sends(
     recorded: str, front: Front, path: str, headers: tuple[tuple[str, str], ...]
 ) -> None:
-    expected = json.loads((TESTS / "events" / f"{recorded}.json").read_text())
+    expected = json.loads((PROJECT / "tests" / "data" / "events" / f"{recorded}.json").read_text())
     request = HttpRequest("GET", path, QUERY, headers, b"", client="203.0.113.7")
     made = json.loads(json.dumps(front.event(request)))
     assert set(made["requestContext"]) - {"authentication", "authorizer"} <= set(expected["requestContext"])
@@ -117,7 +115,7 @@ def test_only_payload_2_makes_a_reply_of_anything(payload: object) -> None:
 @pytest.fixture(scope="module")
 def cloud(s3_server: LocalS3) -> Iterator[LocalLambda]:
     function = Function(name="tiny", handler="tiny.answer", timeout_s=20)
-    code = Code(python_path=(TESTS / "handlers",))
+    code = Code(python_path=(PROJECT / "tests" / "support" / "handlers",))
     with LocalLambda(Config(functions=(function,), code=code, concurrency=1), s3_server) as running:
         yield running
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions
@@ -14,7 +13,7 @@ from boto3.s3.transfer import TransferConfig
 
 from local.cloud import Config, LocalLambda
 from local.function import Function, S3Trigger
-from local.launch import Code
+from local.launch import PROJECT, Code
 from local.s3 import LocalS3
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     StartCloud = Callable[[Config], LocalLambda]
 
-HANDLERS = Path(__file__).parent / "handlers"
+HANDLERS = PROJECT / "tests" / "support" / "handlers"
 
 
 def test_objects_are_kept_over_a_stop() -> None:

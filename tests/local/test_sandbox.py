@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.lambda_
 GONE = {"", "Z"}
-HANDLERS = Path(__file__).parent / "handlers"
+HANDLERS = PROJECT / "tests" / "support" / "handlers"
 
 
 def config(timeout_s: float = 20, handler: str = "tiny.handle", **settings: Any) -> Config:

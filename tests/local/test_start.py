@@ -43,7 +43,7 @@ def bundle(tmp_path: Path) -> Path:
 
 
 def test_a_bundle_is_published_with_every_objects_version_and_digest(bucket: Bucket, bundle: Path) -> None:
-    from classifier.bundle import parse_publication
+    from classifier.bundles.bundle import parse_publication
 
     files = read_bundle(bundle)
     version = seed_bundle(bucket.boto, bucket.name, "models/dev/", files, source="here")

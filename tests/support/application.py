@@ -14,14 +14,14 @@ import pytest
 from PIL import Image
 
 from classifier.app import App
+from classifier.bundles.serving import ModelShape, parse_serving
+from classifier.engines.opening import LoadedModel
 from classifier.errors import UrlHostError
-from classifier.images import ImageLimits
-from classifier.opening import LoadedModel
+from classifier.pictures.headers.picture import ImageLimits
 from classifier.service import Classifier, ImageStore
-from classifier.serving import ModelShape, parse_serving
 from classifier.settings import Settings
-from tests.scripted_s3 import ScriptedS3, error
-from tests.test_events import recorded
+from tests.support.events import recorded
+from tests.support.scripted_s3 import ScriptedS3, error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from model_loader import ModelLoader
-    from tests.origin import Behaviour
+    from tests.support.origin import Behaviour
 
 
 @dataclass

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from classifier import compiler
-from classifier.compiled import MODEL, REPORT, parse_report
+from classifier.bundles.compiled import MODEL, REPORT, parse_report
+from classifier.compiling import compiler
+from lifecycle.place import Place
+from lifecycle.release import Release, as_bundle, put_release
 from local.launch import PROJECT
-from models.place import Place
-from models.release import Release, as_bundle, put_release
 from tests.conftest import Bucket
-from tests.demo import BUNDLE, NAMES, SAMPLES
+from tests.support.demo import BUNDLE, NAMES, SAMPLES
 
 MODELS = "models/dev/"
 

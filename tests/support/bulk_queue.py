@@ -15,9 +15,9 @@ from classifier.errors import ModelLoadingError
 from classifier.settings import Settings
 from local.event_bridge import bridge_event
 from local.s3_changes import S3Change
-from tests.bulk import environment, rows_of, serve_demo
 from tests.conftest import Bucket
-from tests.demo import SAMPLES
+from tests.support.bulk import environment, rows_of, serve_demo
+from tests.support.demo import SAMPLES
 
 PICTURE = SAMPLES[0].read_bytes()
 VISIBLE_S = 1
@@ -74,8 +74,8 @@ def job_of(bucket: Bucket, models: Any, **more: str) -> BulkJob:
 @pytest.fixture
 def job(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> BulkJob:
     """The function's work, with the demo model compiled."""
-    from models.bulk.model import OneModel, open_version
-    from models.place import find_place
+    from lifecycle.bulk.model import OneModel, open_version
+    from lifecycle.place import find_place
 
     for name, value in environment(bucket).items():
         monkeypatch.setenv(name, value)

@@ -10,15 +10,16 @@ from typing import Any
 
 import pytest
 
-from classifier import compile_job, storage
-from classifier.bundle import Snapshot
-from classifier.bundle_reader import Bundle
-from classifier.compile_job import CompileJob
-from classifier.compiled import Report
-from classifier.compiler import Compiled
+from classifier.bundles.bundle import Snapshot
+from classifier.bundles.compiled import Report
+from classifier.bundles.reader import Bundle
+from classifier.bundles.serving import ModelShape
+from classifier.bundles.store import ModelStore
+from classifier.compiling import compile_job
+from classifier.compiling.compile_job import CompileJob
+from classifier.compiling.compiler import Compiled
 from classifier.errors import ModelError
-from classifier.model_store import ModelStore
-from classifier.serving import ModelShape
+from classifier.s3 import storage
 from local.s3 import LocalS3
 from tests.conftest import Bucket
 

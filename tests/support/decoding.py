@@ -7,29 +7,31 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from classifier import images
-from classifier.images import DecodedImage, ImageLimits
-from classifier.preprocessing import Preprocessing
+from classifier.pictures import decode as decoding
+from classifier.pictures.headers.inspection import inspect
+from classifier.pictures.headers.picture import ImageLimits
+from classifier.pictures.preprocessing import Preprocessing
+from classifier.pictures.render import DecodedImage
 from classifier.settings import FORMATS
-from tests import pictures
+from tests.support import pictures
 
 LIMITS = ImageLimits(formats=FORMATS)
 WHITE = (255, 255, 255)
 
 
 def decode(data: bytes, limits: ImageLimits = LIMITS, **wanted: Any) -> DecodedImage:
-    picture = images.inspect(data, limits)
-    return images.decode(picture, Preprocessing(**{"size": (20, 30), **wanted}), limits)
+    picture = inspect(data, limits)
+    return decoding.decode(picture, Preprocessing(**{"size": (20, 30), **wanted}), limits)
 
 
 def full_size(data: bytes, mode: str = "RGB") -> Image.Image:
     """Our decoding without resizing."""
-    picture = images.inspect(data, LIMITS)
+    picture = inspect(data, LIMITS)
     upright = (picture.height, picture.width) if picture.orientation < 5 else (picture.width, picture.height)
     if not picture.width:
         upright = pictures.decoded(data).size[::-1]
     spec = Preprocessing(size=upright, color="rgb" if mode == "RGB" else "grayscale")
-    done = images.decode(picture, spec, LIMITS)
+    done = decoding.decode(picture, spec, LIMITS)
     assert (done.height, done.width) == upright
     return Image.frombytes(mode, upright[::-1], done.pixels)
 

@@ -11,11 +11,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from classifier.compile_job import CompileJob
-from classifier.model_store import ModelStore
-from classifier.s3_http import Endpoint
-from classifier.sigv4 import Credentials
-from classifier.storage import S3
+from classifier.bundles.store import ModelStore
+from classifier.compiling.compile_job import CompileJob
+from classifier.s3.http import Endpoint
+from classifier.s3.sigv4 import Credentials
+from classifier.s3.storage import S3
 from local.cloud import Config, LocalLambda
 from local.launch import PROJECT, Code
 from local.s3 import LocalS3
@@ -66,7 +66,7 @@ def demo(
     """Serve `bundle` from fresh buckets with serverless.yml's functions; links may point to this machine.
 
     Only if `compiling`, S3's events start the compile function; else a test decides when there is a compiled form.
-    `handlers` is the module in tests/handlers that takes the real handler's place.
+    `handlers` is the module in tests/support/handlers that takes the real handler's place.
     """
     template = read_template(suffix=f"-{suffix}")
     for name in template.buckets.values():

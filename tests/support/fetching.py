@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from classifier.fetch import FetchLimits
-from classifier.netguard import AddressRule
-from tests.servers import MAX_BYTES
+from classifier.links.fetch import FetchLimits
+from classifier.links.netguard import AddressRule
+from tests.support.servers import MAX_BYTES
 
 LOOPBACK = AddressRule(ports=None, also_allowed=("127.0.0.1/32",))
 LIMITS = FetchLimits(max_bytes=MAX_BYTES, timeout_s=5)

@@ -17,10 +17,10 @@ from local.launch import Code
 from local.s3 import LocalS3
 from local.seed import seed_bundle
 from local.template import Template, read_template
-from tests.demo import HANDLERS, SAMPLES
-from tests.keras_models import FIXTURES
-from tests.origin import Origin, reply
-from tests.roles import Call, call_of
+from tests.support.demo import HANDLERS, SAMPLES
+from tests.support.keras_models import FIXTURES
+from tests.support.origin import Origin, reply
+from tests.support.roles import Call, call_of
 
 MODEL = FIXTURES / "keras-3.15.1_tf-2.21" / "mobiletop"
 BUNDLE = {name: (MODEL / name).read_bytes() for name in ("architecture.json", "weights.h5")} | {

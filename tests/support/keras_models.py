@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-FIXTURES = Path(__file__).parent / "keras_fixtures"
+from local.launch import PROJECT
+
+FIXTURES = PROJECT / "tests" / "data" / "keras_fixtures"
 FOLDERS = sorted(str(path.parent.relative_to(FIXTURES)) for path in FIXTURES.glob("*/*/architecture.json"))
 
 

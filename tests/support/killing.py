@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from tests.conftest import Bucket
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["tests.killing_victim"])
+_FORKS.set_forkserver_preload(["tests.support.killing_victim"])
 
 
 def _work(bucket: str, endpoint: str, work: int | Sequence[str]) -> None:
-    from tests import killing_victim
+    from tests.support import killing_victim
 
     killing_victim.work(bucket, endpoint, work)
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import boto3
 
-from models import promote, rollback
-from models.command import main
-from models.place import Place
+from lifecycle import promote, rollback
+from lifecycle.command import main
+from lifecycle.place import Place
 from tests.conftest import PLACE_PREFIX
-from tests.stand_ins import publish
+from tests.support.stand_ins import publish
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

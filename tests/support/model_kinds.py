@@ -323,7 +323,9 @@ KINDS: dict[str, Kind] = {
     "mixed precision": Kind(lambda: classifier(mixed_precision), "tensorflow", BEYOND + "BiasAdd, Conv2D of float16"),
     "two inputs": Kind(two_inputs, "", "2 inputs"),
     "two outputs": Kind(two_outputs, "", "2 outputs"),
-    "a layer of one's own": Kind(with_a_layer_of_ones_own, "", "module 'tests.model_kinds' is not Keras"),
-    "a registered layer of one's own": Kind(with_a_registered_layer, "", "module 'tests.model_kinds' is not Keras"),
+    "a layer of one's own": Kind(with_a_layer_of_ones_own, "", f"module {__name__!r} is not Keras"),
+    "a registered layer of one's own": Kind(
+        with_a_registered_layer, "", "module 'tests.support.model_kinds' is not Keras"
+    ),
     "Lambda": Kind(lambda: classifier(with_lambda), "", "a Lambda layer runs Python code"),
 }

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from classifier.bundle import Snapshot
+from classifier.bundles.bundle import Snapshot
 from classifier.engines.keras_engine import open_keras
-from models.command import main
-from models.place import Place
+from lifecycle.command import main
+from lifecycle.place import Place
 
 LABELS = ("hat", "shoe", "t-shirt")
 

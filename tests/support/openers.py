@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
-from classifier import opening
-from classifier.bundle import Snapshot
-from classifier.bundle_reader import Bundle
-from classifier.compiled import MODEL, REPORT, Report, key_of
-from classifier.engines import Loaded
+from classifier.bundles.bundle import Snapshot
+from classifier.bundles.compiled import MODEL, REPORT, Report, key_of
+from classifier.bundles.reader import Bundle
+from classifier.bundles.serving import ModelShape, parse_serving
+from classifier.bundles.store import ModelStore
+from classifier.engines import opening
+from classifier.engines.engine import Loaded
+from classifier.engines.opening import LoadedModel, Opener
 from classifier.errors import ModelError
-from classifier.model_store import ModelStore
-from classifier.opening import LoadedModel, Opener
-from classifier.serving import ModelShape, parse_serving
 from local.s3 import LocalS3, S3Request
 from tests.conftest import Bucket
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import hypothesis
 
-from classifier.events import Request
-from classifier.sources import Key, Link, Question, Upload, read_question
+from classifier.web.events import Request
+from classifier.web.sources import Key, Link, Question, Upload, read_question
 
 MAX = 1000
 PICTURE = b"\xff\xd8\xff\xe0 picture\x00"

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from classifier import storage
-from classifier.s3_http import Endpoint
-from classifier.sigv4 import Credentials
-from classifier.storage import S3
-from tests.origin import Peer, reply
+from classifier.s3 import storage
+from classifier.s3.http import Endpoint
+from classifier.s3.sigv4 import Credentials
+from classifier.s3.storage import S3
+from tests.support.origin import Peer, reply
 
 if TYPE_CHECKING:
-    from tests.origin import Behaviour
+    from tests.support.origin import Behaviour
 
 
 def error(status: str, code: str, *headers: str, message: str = "") -> Behaviour:

@@ -15,10 +15,10 @@ from classifier.errors import (
     ImageTooLargeError,
     UrlHostError,
 )
-from tests.origin import endless, raw, redirect, reply, then_hang, then_reset, trickle
+from tests.support.origin import endless, raw, redirect, reply, then_hang, then_reset, trickle
 
 if TYPE_CHECKING:
-    from tests.origin import Behaviour
+    from tests.support.origin import Behaviour
 
 MAX_BYTES = 100_000
 BODY = bytes(range(256)) * 40

@@ -6,12 +6,12 @@ import hashlib
 import json
 import time
 
-from classifier.bundle import Snapshot
-from classifier.compiled import Report, key_of
-from classifier.serving import ModelShape
-from models import record
-from models.place import Place
-from models.release import Release, put_release, usable_report
+from classifier.bundles.bundle import Snapshot
+from classifier.bundles.compiled import Report, key_of
+from classifier.bundles.serving import ModelShape
+from lifecycle import record
+from lifecycle.place import Place
+from lifecycle.release import Release, put_release, usable_report
 
 
 def release(number: int) -> Release:

@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.app import App
-from classifier.images import ImageLimits
-from classifier.opening import LoadedModel
+from classifier.bundles.serving import ModelShape, Serving, parse_serving
+from classifier.engines.opening import LoadedModel
+from classifier.pictures.headers.picture import ImageLimits
+from classifier.s3.storage import S3
 from classifier.service import Classifier, ImageStore
-from classifier.serving import ModelShape, Serving, parse_serving
 from classifier.settings import Settings
-from classifier.storage import S3
 from model_loader import ModelLoader
-from tests.application import Context, Models, http, picture
+from tests.support.application import Context, Models, http, picture
 
 VERSION = 1773119783
 FINGERPRINT = "0123456789abcdef"

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from classifier.bundle_reader import Bundle
-from classifier.engines import Loaded
+from classifier.bundles.reader import Bundle
+from classifier.bundles.serving import ModelShape, parse_serving
+from classifier.bundles.store import ModelStore
+from classifier.engines.engine import Loaded
+from classifier.engines.opening import LoadedModel, Opener
 from classifier.errors import ModelError
-from classifier.model_store import ModelStore
-from classifier.opening import LoadedModel, Opener
-from classifier.serving import ModelShape, parse_serving
-from classifier.storage import S3
+from classifier.s3.storage import S3
 from model_loader import ModelLoader
 from tests.conftest import Bucket
 

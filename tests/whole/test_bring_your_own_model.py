@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classifier.preprocessing import FIELDS as PREPROCESSING_FIELDS
-from classifier.serving import FIELDS, ModelShape, parse_serving
+from classifier.bundles.serving import FIELDS, ModelShape, parse_serving
+from classifier.pictures.preprocessing import FIELDS as PREPROCESSING_FIELDS
 from local.launch import PROJECT
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _free_port() -> str:
 
 @pytest.fixture
 def service(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The Python block was run, and `npm start` says that it is ready. npm itself is tests/test_local_tools.py's."""
+    """The Python block was run, and `npm start` says that it is ready. npm itself is tests/local/test_tools.py's."""
     monkeypatch.chdir(terminal.folder)
     (written,) = (block for language, block in BLOCKS if language == "python")
     exec(compile(written, "the page", "exec"), {})  # noqa: S102 - our own page

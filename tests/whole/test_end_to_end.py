@@ -14,8 +14,8 @@ import urllib3
 
 from local.fronts import HttpApi, RestApi
 from local.s3 import LocalS3
-from tests.demo import BUNDLE, SAMPLES, Demo, content_type, demo, key_of, plain_keras
-from tests.origin import Origin, reply
+from tests.support.demo import BUNDLE, SAMPLES, Demo, content_type, demo, key_of, plain_keras
+from tests.support.origin import Origin, reply
 
 pytestmark = [pytest.mark.lambda_, pytest.mark.tensorflow]
 LABELS: list[str] = json.loads((BUNDLE / "serving.json").read_text())["labels"]

@@ -9,7 +9,7 @@ import pytest
 
 from local.launch import PROJECT
 from local.seed import read_bundle, seed_bundle
-from tests.demo import BUNDLE, SAMPLES, plain_keras
+from tests.support.demo import BUNDLE, SAMPLES, plain_keras
 
 if TYPE_CHECKING:
     from tests.conftest import Bucket

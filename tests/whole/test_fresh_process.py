@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from classifier.compile_job import CompileJob
-from classifier.model_store import ModelStore
+from classifier.bundles.store import ModelStore
+from classifier.compiling.compile_job import CompileJob
+from local.launch import PROJECT
 from tests.conftest import Bucket
-from tests.model_kinds import KINDS, PREFIX, put
-from tests.pictures import encoded, photo
+from tests.support.model_kinds import KINDS, PREFIX, put
+from tests.support.pictures import encoded, photo
 
-ROOT = Path(__file__).parent.parent
 HEAVY = ("numpy", "PIL", "tensorflow", "keras", "h5py", "boto3", "botocore", "ai_edge_litert")
 ASK = """
 import json, sys, time
@@ -88,7 +88,7 @@ def _said(script: str, events: list[dict[str, Any]], folder: Path, **environ: st
         "AWS_SECRET_ACCESS_KEY": "s",
         "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
         "TMPDIR": str(folder),
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(PROJECT),
     }
     done = subprocess.run(
         [sys.executable, "-c", script, *HEAVY],

@@ -15,10 +15,10 @@ import pytest
 from classifier.metrics import METRICS
 from local.launch import PROJECT
 from local.template import Template, _printed
-from tests.emf import extracted
-from tests.full_run import ROLES, Run
-from tests.full_run import run as run
-from tests.roles import Call, Permission, permissions
+from tests.support.emf import extracted
+from tests.support.full_run import ROLES, Run
+from tests.support.full_run import run as run
+from tests.support.roles import Call, Permission, permissions
 
 pytestmark = [
     pytest.mark.lambda_,
@@ -92,7 +92,7 @@ def test_the_bulk_function_writes_beside_the_pictures_and_never_among_them(run: 
 def test_cloudwatch_takes_every_metric_from_the_lines_that_a_run_leaves(run: Run) -> None:
     found = {name.partition(" ")[0] for line in run.lines for name in extracted(line, "keras-classifier/dev")}
     every = {name for names in METRICS.values() for name in names}
-    # S3 never failed, and no compiled form was bad; tests/test_metrics.py has such lines.
+    # S3 never failed, and no compiled form was bad; tests/classifier/test_metrics.py has such lines.
     assert every - found == {"server_errors", "checks_failed", "compiles_refused"}
     requests = [line for line in run.lines if line["message"] == "request"]
     assert all(extracted(line, "keras-classifier/dev")["requests"] == 1 for line in requests)

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import urllib3
 
+from lifecycle.command import main
 from local.s3 import LocalS3
-from models.command import main
-from tests import dogs_cats
-from tests.demo import Demo, demo
+from tests.support import dogs_cats
+from tests.support.demo import Demo, demo
 
 pytestmark = [pytest.mark.lambda_, pytest.mark.tensorflow]
 HTTP = urllib3.PoolManager(timeout=60, retries=False, maxsize=8)

@@ -16,7 +16,7 @@ import pytest
 import urllib3
 
 from local.s3 import LocalS3
-from tests.demo import SAMPLES, Demo, demo
+from tests.support.demo import SAMPLES, Demo, demo
 
 pytestmark = [pytest.mark.lambda_, pytest.mark.tensorflow]
 PICTURE = SAMPLES[0].read_bytes()

@@ -26,7 +26,7 @@ def bundle(name: str, work: Path, *, compiled: bool = False) -> Path:
         wanted.unlink(missing_ok=True)
     if not wanted.exists():
         # In a process of its own: TensorFlow in this one would take the measured processes' memory and cores.
-        command = [sys.executable, "-m", "benchmarks.bundles", name, str(folder), str(int(compiled))]
+        command = [sys.executable, "-m", "tools.benchmarks.bundles", name, str(folder), str(int(compiled))]
         subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return folder
 
@@ -65,13 +65,13 @@ def _compile(folder: Path) -> None:
     """Do what the compile function does, and keep what it writes."""
     import shutil
 
-    from benchmarks.sandboxes import storage
-    from classifier.compile_job import CompileJob
-    from classifier.model_store import ModelStore
-    from classifier.s3_http import Endpoint
-    from classifier.sigv4 import Credentials
-    from classifier.storage import S3
+    from classifier.bundles.store import ModelStore
+    from classifier.compiling.compile_job import CompileJob
+    from classifier.s3.http import Endpoint
+    from classifier.s3.sigv4 import Credentials
+    from classifier.s3.storage import S3
     from local.seed import read_bundle, seed_bundle
+    from tools.benchmarks.sandboxes import storage
 
     with storage() as s3:
         client, bucket, prefix = s3.client(), s3.create_bucket("bench-compile"), "models/dev/"

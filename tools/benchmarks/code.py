@@ -9,11 +9,11 @@ import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from classifier.bootstrap import PACK_NAME
+from classifier.bootstrap.dependencies import PACK_NAME
 from local.launch import PROJECT, Code
 
 if TYPE_CHECKING:
-    from benchmarks.result import Options
+    from tools.benchmarks.result import Options
 
 FUNCTIONS = Path(__file__).parent / "functions"
 

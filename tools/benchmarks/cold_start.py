@@ -11,11 +11,14 @@ from collections import defaultdict
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from benchmarks import stock
-from benchmarks.bundles import APPLICATIONS, bundle, compiled_form
-from benchmarks.code import described, floor_code, our_code
-from benchmarks.result import Options, Result, median, ratio
-from benchmarks.sandboxes import (
+from classifier.engines.litert_engine import MEGABYTES_A_CORE
+from local.function import Function
+from local.launch import Code
+from tools.benchmarks import stock
+from tools.benchmarks.bundles import APPLICATIONS, bundle, compiled_form
+from tools.benchmarks.code import described, floor_code, our_code
+from tools.benchmarks.result import Options, Result, median, ratio
+from tools.benchmarks.sandboxes import (
     SAMPLE,
     Cold,
     classify_function,
@@ -25,9 +28,6 @@ from benchmarks.sandboxes import (
     storage,
     upload_event,
 )
-from classifier.engines.litert_engine import MEGABYTES_A_CORE
-from local.function import Function
-from local.launch import Code
 
 if TYPE_CHECKING:
     from collections.abc import Callable

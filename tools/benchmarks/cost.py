@@ -6,11 +6,19 @@ below 1769 MB, and not shortened above it: the picture's way through the functio
 
 from __future__ import annotations
 
-from benchmarks.bundles import bundle
-from benchmarks.code import described, our_code
-from benchmarks.result import Options, Result, median, ratio
-from benchmarks.sandboxes import SAMPLE, classify_function, no_init_limit, sandboxes, start_cold, storage, upload_event
 from classifier.engines.litert_engine import MEGABYTES_A_CORE
+from tools.benchmarks.bundles import bundle
+from tools.benchmarks.code import described, our_code
+from tools.benchmarks.result import Options, Result, median, ratio
+from tools.benchmarks.sandboxes import (
+    SAMPLE,
+    classify_function,
+    no_init_limit,
+    sandboxes,
+    start_cold,
+    storage,
+    upload_event,
+)
 
 PRICES = "us-east-1, x86, first tier, 2025-11: aws.amazon.com/lambda/pricing, aws.amazon.com/api-gateway/pricing"
 GB_SECOND = 0.0000166667

@@ -18,9 +18,9 @@ import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.result import Options, Result, median, ratio
-from benchmarks.stock import FUNCTIONS, tool_python
 from local.launch import PROJECT
+from tools.benchmarks.result import Options, Result, median, ratio
+from tools.benchmarks.stock import FUNCTIONS, tool_python
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from benchmarks.cost import GB_SECOND, HTTP_API_MILLION, LAMBDA_MILLION
+from tools.benchmarks.cost import GB_SECOND, HTTP_API_MILLION, LAMBDA_MILLION
 
 PRICES = "us-east-1, x86, 2025-11: aws.amazon.com/cloudwatch/pricing, /fargate/pricing, /elasticloadbalancing/pricing"
 HOURS = 730.0

@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.bundles import bundle
-from benchmarks.result import Options, Result, percentile, ratio
-from benchmarks.sandboxes import SAMPLE, classify_function, sandboxes, storage
 from local.launch import PROJECT, Code, credentials
 from local.memory import peak_mb
+from tools.benchmarks.bundles import bundle
+from tools.benchmarks.result import Options, Result, percentile, ratio
+from tools.benchmarks.sandboxes import SAMPLE, classify_function, sandboxes, storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

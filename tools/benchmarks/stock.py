@@ -1,7 +1,7 @@
 """The stock layout: what serverless-python-requirements makes with `zip: true, slim: true`, and the usual handler.
 
-The plugin itself takes ten minutes (benchmarks/package.py measures it); here the same layout is made in two: the same
-files, stripped and left out by the same rules, deflated at the same level, unzipped by the plugin's own helper.
+The plugin itself takes ten minutes (package.py measures it); here the same layout is made in two: the same files,
+stripped and left out by the same rules, deflated at the same level, unzipped by the plugin's own helper.
 """
 
 from __future__ import annotations

@@ -12,13 +12,13 @@ import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Self
 
-from benchmarks.bundles import bundle, compiled_form
-from benchmarks.code import FUNCTIONS
-from benchmarks.result import Options, Result, median, percentile, ratio
-from benchmarks.sandboxes import SAMPLE, classify_function, storage
 from classifier.engines.litert_engine import MEGABYTES_A_CORE
 from local.launch import PROJECT, credentials
 from local.memory import peak_mb
+from tools.benchmarks.bundles import bundle, compiled_form
+from tools.benchmarks.code import FUNCTIONS
+from tools.benchmarks.result import Options, Result, median, percentile, ratio
+from tools.benchmarks.sandboxes import SAMPLE, classify_function, storage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

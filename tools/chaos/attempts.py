@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from chaos.judge import FAILED
+from tools.chaos.judge import FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from chaos.cases import Case
-    from chaos.faults import Fault
-    from chaos.judge import Finding
-    from chaos.sandboxes import Kill
+    from tools.chaos.cases import Case
+    from tools.chaos.faults import Fault
+    from tools.chaos.judge import Finding
+    from tools.chaos.sandboxes import Kill
 
 AFTER_S = 2.0
 """How long a sandbox without a model may repeat what S3 told it: MODEL_CHECK_SECONDS of a campaign, and some."""

@@ -10,25 +10,25 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from chaos import good, hostile, swaps
-from chaos.attempts import Attempt, Span, cause
-from chaos.client import Client
-from chaos.faults import FAULTS, LOADING, Fault, pass_on
-from chaos.faulty_s3 import FaultyS3
-from chaos.models import prepare
-from chaos.result import Result, counted
-from chaos.sandboxes import Kill, kill_one, lost, warm_requests
-from chaos.secrets import CREDENTIALS, canaries, found_in
 from local.s3 import LocalS3
-from tests.demo import demo
-from tests.origin import Origin
+from tests.support.demo import demo
+from tests.support.origin import Origin
+from tools.chaos import good, hostile, swaps
+from tools.chaos.attempts import Attempt, Span, cause
+from tools.chaos.client import Client
+from tools.chaos.faults import FAULTS, LOADING, Fault, pass_on
+from tools.chaos.faulty_s3 import FaultyS3
+from tools.chaos.models import prepare
+from tools.chaos.result import Result, counted
+from tools.chaos.sandboxes import Kill, kill_one, lost, warm_requests
+from tools.chaos.secrets import CREDENTIALS, canaries, found_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from chaos.models import Models
-    from tests.demo import Demo
+    from tests.support.demo import Demo
+    from tools.chaos.models import Models
 
 ENVIRONMENT = {
     "MODEL_CHECK_SECONDS": "1",

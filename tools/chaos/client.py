@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 
-from chaos.attempts import Attempt
-from chaos.judge import Finding, Reply, judge
-from chaos.secrets import BEARER, WORDS, found_in
+from tools.chaos.attempts import Attempt
+from tools.chaos.judge import Finding, Reply, judge
+from tools.chaos.secrets import BEARER, WORDS, found_in
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Mapping, Sequence
     from random import Random
 
-    from chaos.cases import Case
-    from chaos.models import Answers
+    from tools.chaos.cases import Case
+    from tools.chaos.models import Answers
 
 WEIGHTS = {
     "full": 2,

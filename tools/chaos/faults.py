@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from classifier.compiled import FOLDER
-from tests.scripted_s3 import error
+from classifier.bundles.compiled import FOLDER
+from tests.support.scripted_s3 import error
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from random import Random
 
-    from tests.origin import Peer
+    from tests.support.origin import Peer
 
 PIECES = 8
 PIECE_PAUSE_S = 0.05

@@ -8,9 +8,9 @@ from random import Random
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from chaos.faults import Fault, S3Call, pass_on
 from local.web import RequestHandler, Server
-from tests.origin import Peer
+from tests.support.origin import Peer
+from tools.chaos.faults import Fault, S3Call, pass_on
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -9,14 +9,14 @@ from urllib.parse import quote
 
 import urllib3
 
-from chaos.cases import Case, Refusal
-from chaos.secrets import SIGNED
-from tests.origin import Origin, redirect, reply
+from tests.support.origin import Origin, redirect, reply
+from tools.chaos.cases import Case, Refusal
+from tools.chaos.secrets import SIGNED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tests.origin import Behaviour, Peer
+    from tests.support.origin import Behaviour, Peer
 
 KEYS = "images/space plus+ünd/"
 SERVING = "/v1/models/classifier:predict"

@@ -7,19 +7,19 @@ import json
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from chaos.cases import Case, Refusal
-from chaos.good import JSON, KEYS, SERVING
-from chaos.secrets import SIGNED
 from classifier.errors import ClassifierError, FetchTimeoutError, UrlHostError
-from classifier.link import parse_link
-from tests import pictures, servers
-from tests.links import LINKS
-from tests.origin import redirect
+from classifier.links.link import parse_link
+from tests.support import pictures, servers
+from tests.support.links import LINKS
+from tests.support.origin import redirect
+from tools.chaos.cases import Case, Refusal
+from tools.chaos.good import JSON, KEYS, SERVING
+from tools.chaos.secrets import SIGNED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tests.origin import Behaviour, Origin
+    from tests.support.origin import Behaviour, Origin
 
 OVERFULL_BODY_BYTES = 4_730_000
 """A body of this size makes an event just over Lambda's 6 MB, once it is base64."""

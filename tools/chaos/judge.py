@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from chaos.cases import Case, Refusal
+from tools.chaos.cases import Case, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from chaos.models import Answers
+    from tools.chaos.models import Answers
 
 TOLERANCE = 1e-4
 """What two engines may differ by (invariant 4)."""

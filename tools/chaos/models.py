@@ -53,7 +53,7 @@ def prepare(work: Path = PROJECT / "build" / "chaos") -> Models:
     if not (folder / "answers.json").exists():
         shutil.rmtree(work, ignore_errors=True)
         folder.mkdir(parents=True)
-        command = [sys.executable, "-m", "chaos.models", str(folder)]
+        command = [sys.executable, "-m", "tools.chaos.models", str(folder)]
         subprocess.run(command, cwd=PROJECT, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     told: dict[str, Any] = json.loads((folder / "answers.json").read_text())
     answers = {
@@ -109,10 +109,10 @@ def _write_bundles(folder: Path) -> None:
 
 def _compile(folder: Path) -> None:
     """What the compile function writes for the bundle, into the bundle's folder."""
-    from classifier.bundle import ROLES, Part, Snapshot
-    from classifier.bundle_reader import Bundle
-    from classifier.compiled import MODEL, REPORT
-    from classifier.compiler import compile_bundle
+    from classifier.bundles.bundle import ROLES, Part, Snapshot
+    from classifier.bundles.compiled import MODEL, REPORT
+    from classifier.bundles.reader import Bundle
+    from classifier.compiling.compiler import compile_bundle
 
     files = read_bundle(folder)
     # An object's ETag is its MD5: the same content by hand is then known to be the same model.
@@ -130,7 +130,7 @@ def _compile(folder: Path) -> None:
 
 def main(argv: list[str]) -> int:
     """Make everything in one folder; `answers.json` last, so that it stands for the whole."""
-    from tests.demo import plain_keras
+    from tests.support.demo import plain_keras
 
     folder = Path(argv[0])
     _write_pictures(folder / "pictures")

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from classifier.compiled import MODEL, REPORT, key_of
+from classifier.bundles.compiled import MODEL, REPORT, key_of
 from local.seed import read_bundle, seed_bundle, version_of
 
 if TYPE_CHECKING:

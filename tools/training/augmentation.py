@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from training.pictures import Pixels
+from tools.training.pictures import Pixels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,8 +14,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from training import fitting, pictures, report
-from training.pictures import DatasetError, Pixels, Tree
+from tools.training import fitting, pictures, report
+from tools.training.pictures import DatasetError, Pixels, Tree
 
 SERVING_FILTER, SERVING_SCALE = "bilinear", "tf"
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from training import architecture, augmentation
-from training.pictures import Pixels
+from tools.training import architecture, augmentation
+from tools.training.pictures import Pixels
 
 if TYPE_CHECKING:
     import keras

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.pictures import Pixels
+from tools.training.pictures import Pixels
 
 if TYPE_CHECKING:
     import numpy as np

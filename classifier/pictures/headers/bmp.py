@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from classifier.image_headers.picture import ImageLimits, Picture
+from classifier.pictures.headers.picture import ImageLimits, Picture
 
 _OS2_HEADER = 12
 _RUN_LENGTH = {1, 2}

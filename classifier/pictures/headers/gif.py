@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from classifier.errors import ImageError
-from classifier.image_headers.picture import ImageLimits, Picture, Tally
+from classifier.pictures.headers.picture import ImageLimits, Picture, Tally
 
 _EXTENSION, _IMAGE, _GRAPHIC_CONTROL = 0x21, 0x2C, 0xF9
 

@@ -6,8 +6,8 @@ import re
 import struct
 
 from classifier.errors import ImageError, ImageFormatError
-from classifier.image_headers import exif
-from classifier.image_headers.picture import ImageLimits, Picture, Tally
+from classifier.pictures.headers import exif
+from classifier.pictures.headers.picture import ImageLimits, Picture, Tally
 
 _SOI, _EOI, _SOS, _COM, _APP0, _APP1, _APP14 = 0xD8, 0xD9, 0xDA, 0xFE, 0xE0, 0xE1, 0xEE
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}

@@ -6,8 +6,8 @@ import struct
 import zlib
 
 from classifier.errors import ImageError
-from classifier.image_headers import exif
-from classifier.image_headers.picture import ImageLimits, Picture, Tally
+from classifier.pictures.headers import exif
+from classifier.pictures.headers.picture import ImageLimits, Picture, Tally
 
 _KEPT = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 
 from classifier.errors import ImageError
-from classifier.image_headers import exif
-from classifier.image_headers.picture import ImageLimits, Picture, Tally
+from classifier.pictures.headers import exif
+from classifier.pictures.headers.picture import ImageLimits, Picture, Tally
 
 _PICTURE = {b"VP8 ", b"VP8L", b"ANMF"}
 _KEPT = {b"VP8X", b"ALPH", b"ANIM"} | _PICTURE

@@ -11,11 +11,11 @@ from typing import Any
 
 import markupsafe
 import pytest
-from packer import bytecode, gather
 
 from classifier.bootstrap.stored import STORE, Store
+from local.launch import PROJECT
+from tools.packaging.packer import bytecode, gather
 
-ROOT = Path(__file__).parents[1]
 SOURCES = {
     "single.py": "VALUE = 1\ndef fail():\n    raise RuntimeError(VALUE)\n",
     "zoo/__init__.py": "import os\n__path__.append(os.path.join(os.path.dirname(__file__), 'api'))\n",
@@ -86,7 +86,7 @@ def stored(tree: Path, folder: Path) -> Path:
 
 def look(folder: Path) -> Any:
     command = [sys.executable, "-c", LOOK, str(folder), str(folder.parent / "other")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 

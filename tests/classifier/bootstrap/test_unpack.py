@@ -11,14 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
-from packer import bytecode, gather, pack
 
-from classifier import bootstrap
-from classifier.bootstrap import archive
+from classifier.bootstrap import archive, dependencies
 from classifier.bootstrap.archive import PackError
 from classifier.bootstrap.unpack import MARKER, _check_space, unpack
+from local.launch import PROJECT
+from tools.packaging.packer import bytecode, gather, pack
 
-ROOT = Path(__file__).parents[1]
 GUIDE = {
     "modules": ["easel", "lib", "zebra"],
     "removed": {"drawing": {"reason": "nothing is drawn", "modules": ["painter", "easel.brush"]}},
@@ -52,7 +51,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def packed(tree: Path, tmp_path: Path) -> Path:
-    target = tmp_path / "root" / bootstrap.PACK_NAME
+    target = tmp_path / "root" / dependencies.PACK_NAME
     target.parent.mkdir()
     pack.write_pack(tree, target, name="tensorflow", level="quick", guide=GUIDE)
     return target
@@ -152,7 +151,7 @@ def test_a_place_that_cannot_be_written_is_named(packed: Path, parent: str) -> N
 def test_a_process_killed_anywhere_leaves_a_clean_retry(tree: Path, packed: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", UNPACK + "print(flush=True); unpack(Path(sys.argv[1]), Path(sys.argv[2]))"]
     for delay_s in (0, 0.002, 0.005, 0.01, 0.02, 0.03):
-        with subprocess.Popen([*command, packed, tmp_path / "tmp"], cwd=ROOT, stdout=subprocess.PIPE) as process:
+        with subprocess.Popen([*command, packed, tmp_path / "tmp"], cwd=PROJECT, stdout=subprocess.PIPE) as process:
             assert process.stdout
             process.stdout.readline()
             time.sleep(delay_s)
@@ -166,7 +165,7 @@ def test_a_process_killed_anywhere_leaves_a_clean_retry(tree: Path, packed: Path
 def test_processes_at_once_agree(tree: Path, packed: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", UNPACK + "print(unpack(Path(sys.argv[1]), Path(sys.argv[2]))[0])"]
     running = [
-        subprocess.Popen([*command, packed, tmp_path / "tmp"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([*command, packed, tmp_path / "tmp"], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
         for _ in range(4)
     ]
     folders = {process.communicate()[0].strip() for process in running}
@@ -211,18 +210,18 @@ def test_something_else_in_the_way_is_an_error_and_stays(packed: Path, tmp_path:
 
 def test_without_a_pack_nothing_happens(tmp_path: Path) -> None:
     before = list(sys.path), list(sys.meta_path)
-    bootstrap.make_importable(tmp_path)
+    dependencies.make_importable(tmp_path)
 
-    assert bootstrap.ensure_tensorflow(tmp_path) == {}
+    assert dependencies.ensure_tensorflow(tmp_path) == {}
     assert (sys.path, sys.meta_path) == before
 
 
 IN_PACKAGE = """
 import json, sys, threading
 from pathlib import Path
-from classifier import bootstrap
+from classifier.bootstrap import dependencies
 root, tmp = map(Path, sys.argv[1:])
-bootstrap.make_importable(root)
+dependencies.make_importable(root)
 def why(name):
     try:
         __import__(name)
@@ -230,7 +229,7 @@ def why(name):
         return str(error)
 said = {"before": why("zebra"), "unknown": why("quagga"), "early": why("painter.oil")}
 results = []
-threads = [threading.Thread(target=lambda: results.append(bootstrap.ensure_tensorflow(root, tmp))) for _ in range(4)]
+threads = [threading.Thread(target=lambda: results.append(dependencies.ensure_tensorflow(root, tmp))) for _ in range(4)]
 [thread.start() for thread in threads]; [thread.join() for thread in threads]
 said |= {"removed": why("painter"), "inside": why("easel.brush"), "kept": why("easel.paper"), "after": why("zebra")}
 said["unpacked"] = sorted(bool(result) for result in results)
@@ -257,4 +256,4 @@ def test_modules_of_the_pack_are_importable_and_removed_ones_name_their_rule(pac
 
 
 def run(code: str, *arguments: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-c", code, *arguments], cwd=PROJECT, capture_output=True, text=True)

@@ -10,9 +10,9 @@ import pytest
 
 from classifier.bulk.notices import Located, NoticeError, created_in
 from classifier.errors import RequestError
-from tests.bulk_queue import PICTURE, NoModel, code_of, job_of, queued_message, results
-from tests.bulk_queue import job as job
 from tests.conftest import Bucket
+from tests.support.bulk_queue import PICTURE, NoModel, code_of, job_of, queued_message, results
+from tests.support.bulk_queue import job as job
 
 
 def test_while_no_model_is_there_everything_comes_again(bucket: Bucket) -> None:

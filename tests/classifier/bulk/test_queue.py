@@ -12,13 +12,13 @@ import pytest
 
 from classifier.bulk.job import BulkJob
 from classifier.errors import UnavailableError
-from classifier.storage import ATTEMPTS
+from classifier.s3.storage import ATTEMPTS
 from local.s3 import S3Request
-from tests.bulk import put_pictures, rows_of
-from tests.bulk_queue import PICTURE, VISIBLE_S, Mapping, code_of, queued_message, results
-from tests.bulk_queue import job as job
-from tests.bulk_queue import queue as queue
 from tests.conftest import Bucket
+from tests.support.bulk import put_pictures, rows_of
+from tests.support.bulk_queue import PICTURE, VISIBLE_S, Mapping, code_of, queued_message, results
+from tests.support.bulk_queue import job as job
+from tests.support.bulk_queue import queue as queue
 
 
 @pytest.mark.tensorflow

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from classifier.bundle import (
+from classifier.bundles.bundle import (
     Part,
     Publication,
     Snapshot,
@@ -20,7 +20,7 @@ from classifier.bundle import (
     state_at,
 )
 from classifier.errors import ModelError
-from classifier.s3_listing import ObjectInfo
+from classifier.s3.listing import ObjectInfo
 
 PREFIX = "models/dev/"
 SETTLE_S = 10.0

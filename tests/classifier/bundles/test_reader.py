@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from classifier.bundle import Snapshot, Unsettled
-from classifier.bundle_reader import BundleReader
-from classifier.s3_listing import Listing, ObjectInfo
+from classifier.bundles.bundle import Snapshot, Unsettled
+from classifier.bundles.reader import BundleReader
+from classifier.s3.listing import Listing, ObjectInfo
 
 if TYPE_CHECKING:
-    from classifier.storage import S3
+    from classifier.s3.storage import S3
 
 PREFIX = "models/dev/"
 

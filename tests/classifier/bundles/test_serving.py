@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from classifier.bundles.serving import ModelShape, Serving, parse_serving, uses_labels_file
 from classifier.errors import ModelError
-from classifier.serving import ModelShape, Serving, parse_serving, uses_labels_file
 
 SHAPE = ModelShape(8, 8, 3, 3, "softmax")
 NAMES = ["cat", "dog", "eel"]

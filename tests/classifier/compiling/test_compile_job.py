@@ -1,6 +1,6 @@
 """The compile function's work when it is stopped, doubled, denied or overtaken: what counts in S3 is whole, always.
 
-Compiling itself is a stand-in that takes no time; tests/test_compiler.py does it for real.
+Compiling itself is a stand-in that takes no time; tests/classifier/compiling/test_compiler.py does it for real.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from classifier.compile_job import CompileJob
-from classifier.compiled import MODEL, REPORT
+from classifier.bundles.compiled import MODEL, REPORT
+from classifier.compiling.compile_job import CompileJob
 from classifier.errors import StorageUnavailableError, UnavailableError
 from local.s3 import S3Request
 from local.s3_changes import S3Change
-from tests.compile_jobs import PREFIX, StandIn, World, soon
-from tests.compile_jobs import compiling as compiling
-from tests.compile_jobs import world as world
+from tests.support.compile_jobs import PREFIX, StandIn, World, soon
+from tests.support.compile_jobs import compiling as compiling
+from tests.support.compile_jobs import world as world
 
 
 def after(count: int) -> Callable[[S3Request], bool]:

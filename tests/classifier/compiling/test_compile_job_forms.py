@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from classifier.compile_job import MAX_PROBES
-from classifier.compiled import MODEL, REPORT, key_of, parse_report
+from classifier.bundles.compiled import MODEL, REPORT, key_of, parse_report
+from classifier.compiling.compile_job import MAX_PROBES
 from classifier.errors import ModelError
-from tests.compile_jobs import MOST_BYTES, PREFIX, StandIn, World
-from tests.compile_jobs import compiling as compiling
-from tests.compile_jobs import world as world
 from tests.conftest import Bucket
+from tests.support.compile_jobs import MOST_BYTES, PREFIX, StandIn, World
+from tests.support.compile_jobs import compiling as compiling
+from tests.support.compile_jobs import world as world
 
 
 def test_the_same_content_under_new_objects_is_known(world: World, compiling: StandIn) -> None:
@@ -96,7 +96,7 @@ def test_running_out_of_memory_says_nothing_of_the_model(world: World, compiling
 
 
 def test_probes_that_cannot_be_read_are_left_out(world: World, compiling: StandIn) -> None:
-    from classifier.images import ImageLimits
+    from classifier.pictures.headers.picture import ImageLimits
 
     pictures = {"a.jpg": b"a picture", "b.jpg": b"denied", "c.jpg": bytes(ImageLimits().max_bytes + 1), "folder/": b""}
     for name, data in pictures.items():

@@ -1,6 +1,6 @@
 """Compiling a real model: which forms there are, what is measured, and which events ask for it.
 
-tests/test_model_kinds.py compiles models of every kind; tests/test_compile_job.py stops, doubles and denies the work.
+engines/test_model_kinds.py compiles models of every kind; test_compile_job.py stops, doubles and denies the work.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from classifier import compiler
-from classifier.compile_job import CompileJob, CompileJobs
-from classifier.compiled import LARGEST_DIFFERENCE, MODEL, REPORT, Report, key_of, parse_report
-from classifier.model_store import ModelStore
+from classifier.bundles.compiled import LARGEST_DIFFERENCE, MODEL, REPORT, Report, key_of, parse_report
+from classifier.bundles.store import ModelStore
+from classifier.compiling import compiler
+from classifier.compiling.compile_job import CompileJob, CompileJobs
 from tests.conftest import Bucket
-from tests.model_kinds import PICTURE, PREFIX, drawn, put
-from tests.pictures import encoded, photo
+from tests.support.model_kinds import PICTURE, PREFIX, drawn, put
+from tests.support.pictures import encoded, photo
 
 pytestmark = pytest.mark.tensorflow
 

@@ -7,14 +7,14 @@ import time
 import numpy as np
 import pytest
 
-from classifier.compile_job import CompileJob
+from classifier.bundles.store import ModelStore
+from classifier.compiling.compile_job import CompileJob
 from classifier.engines.keras_engine import open_keras
 from classifier.engines.litert_engine import open_litert
+from classifier.engines.opening import Opener
 from classifier.errors import ModelError
-from classifier.model_store import ModelStore
-from classifier.opening import Opener
 from tests.conftest import Bucket
-from tests.model_kinds import KINDS, PREFIX, put
+from tests.support.model_kinds import KINDS, PREFIX, put
 
 pytestmark = pytest.mark.tensorflow
 

@@ -10,16 +10,16 @@ from typing import Any, cast
 import pytest
 
 from classifier.app import App
-from classifier.bundle import Part, Snapshot, Unsettled
-from classifier.bundle_reader import BundleReader, View
+from classifier.bundles.bundle import Part, Snapshot, Unsettled
+from classifier.bundles.reader import BundleReader, View
+from classifier.engines.named_models import MAX_MODELS, NamedModels, Place
 from classifier.errors import NotFoundError
-from classifier.images import ImageLimits
-from classifier.named_models import MAX_MODELS, NamedModels, Place
+from classifier.pictures.headers.picture import ImageLimits
+from classifier.s3.storage import S3
 from classifier.service import Classifier, ImageStore
 from classifier.settings import Settings
-from classifier.storage import S3
 from model_loader import ModelLoader
-from tests.application import MODEL, Context, Models, http, picture, upload
+from tests.support.application import MODEL, Context, Models, http, picture, upload
 
 MB = 1_000_000
 

@@ -9,9 +9,9 @@ import pytest
 
 from classifier.errors import ModelError, ModelLoadingError
 from tests.conftest import Bucket
-from tests.openers import PREFIX, World, engine_of
-from tests.openers import allowed as allowed
-from tests.openers import world as world
+from tests.support.openers import PREFIX, World, engine_of
+from tests.support.openers import allowed as allowed
+from tests.support.openers import world as world
 
 
 def test_a_cold_function_takes_the_compiled_form_and_never_reads_the_weights(world: World) -> None:

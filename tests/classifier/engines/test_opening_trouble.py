@@ -6,13 +6,13 @@ from copy import replace
 
 import pytest
 
-from classifier import opening
-from classifier.compiled import MODEL, REPORT, Report, key_of, parse_report
+from classifier.bundles.compiled import MODEL, REPORT, Report, key_of, parse_report
+from classifier.engines import opening
 from classifier.errors import ModelError
-from tests.openers import PREFIX, SHAPE, TFLITE_SHA256, World, denied, engine_of, soon
-from tests.openers import allowed as allowed
-from tests.openers import impatient as impatient
-from tests.openers import world as world
+from tests.support.openers import PREFIX, SHAPE, TFLITE_SHA256, World, denied, engine_of, soon
+from tests.support.openers import allowed as allowed
+from tests.support.openers import impatient as impatient
+from tests.support.openers import world as world
 
 
 @pytest.mark.usefixtures("impatient")

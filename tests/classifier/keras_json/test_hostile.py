@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from classifier.errors import ModelError, ModelNotAllowedError, ModelTooLargeError
-from classifier.keras_json import Limits, read_architecture
-from tests.keras_models import FOLDERS, dense, document, keras_2, layer, sequential
+from classifier.keras_json.architecture import read_architecture
+from classifier.keras_json.limits import Limits
+from tests.support.keras_models import FOLDERS, dense, document, keras_2, layer, sequential
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from classifier import keras_weights
 from classifier.errors import ModelNotAllowedError
-from classifier.keras_json import read_architecture
+from classifier.keras_json.architecture import read_architecture
 from classifier.keras_json.history import CLASS_NAMES
 from classifier.keras_json.layers import INERT, LAYERS, MODELS, OURS
 from classifier.keras_json.refused import REFUSED
-from tests.keras_layer_cases import AUGMENTING, HOLDING, OF_LISTS, OF_PAIRS, ROWS, held
-from tests.keras_models import layer, sequential
+from classifier.keras_weights.loading import load_model
+from local.launch import PROJECT
+from tests.support.keras_layer_cases import AUGMENTING, HOLDING, OF_LISTS, OF_PAIRS, ROWS, held
+from tests.support.keras_models import layer, sequential
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = pytest.mark.tensorflow
-DOCS = Path(__file__).parent.parent / "docs" / "internals" / "keras-versions.md"
+DOCS = PROJECT / "docs" / "internals" / "keras-versions.md"
 
 
 def keras_layers() -> set[str]:
@@ -69,7 +70,7 @@ def both_answers(model: Any, folder: Path, x: Any) -> tuple[Any, Any]:
     """What Keras answers, and what the model loaded from its files does."""
     path = folder / "m.weights.h5"
     model.save_weights(path)
-    loaded = keras_weights.load_model(read_architecture(model.to_json().encode()), path)
+    loaded = load_model(read_architecture(model.to_json().encode()), path)
     return np.asarray(model(x, training=False)), np.asarray(loaded(x, training=False))
 
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from classifier.errors import ModelError
-from classifier.keras_json import read_architecture
+from classifier.keras_json.architecture import read_architecture
 from classifier.keras_json.history import DIFFERENCES
 from classifier.keras_json.layers import LAYERS
-from tests import keras_models
-from tests.keras_models import FIXTURES, FOLDERS, keras_2, layer, sequential
+from tests.support import keras_models
+from tests.support.keras_models import FIXTURES, FOLDERS, keras_2, layer, sequential
 
 if TYPE_CHECKING:
     from classifier.keras_json.graph import Layer
@@ -65,7 +65,7 @@ def test_json_inside_a_json_string_is_unwrapped() -> None:
 def test_reading_imports_no_keras_and_no_numpy() -> None:
     path = FIXTURES / "keras-3.15.1_tf-2.21/misc/architecture.json"
     code = (
-        "import sys; from classifier.keras_json import read_architecture;"
+        "import sys; from classifier.keras_json.architecture import read_architecture;"
         f"read_architecture(open({str(path)!r}, 'rb').read());"
         "print([name for name in ('keras', 'numpy', 'tensorflow', 'h5py') if name in sys.modules])"
     )

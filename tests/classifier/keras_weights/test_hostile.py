@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from classifier import keras_weights
 from classifier.errors import ModelError, ModelNotAllowedError, ModelTooLargeError
-from classifier.keras_json import Limits, read_architecture
-from classifier.keras_json.model_files import read_model_file
+from classifier.keras_json.architecture import read_architecture
+from classifier.keras_json.limits import Limits
+from classifier.keras_weights.loading import load_model
 from classifier.keras_weights.store import open_store
-from tests.keras_models import FIXTURES, dense, sequential
+from lifecycle.model_files import read_model_file
+from tests.support.keras_models import FIXTURES, dense, sequential
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,12 +105,12 @@ def compound(file: Any) -> None:
 )
 def test_what_reads_elsewhere_or_holds_no_numbers_is_not_allowed(tmp_path: Path, make: Callable[[Any], object]) -> None:
     with pytest.raises(ModelNotAllowedError, match=KERNEL):
-        keras_weights.load_model(ARCHITECTURE, write(tmp_path / "w.h5", replaced(KERNEL, make)))
+        load_model(ARCHITECTURE, write(tmp_path / "w.h5", replaced(KERNEL, make)))
 
 
 def test_a_link_is_refused_even_where_nothing_would_follow_it(tmp_path: Path) -> None:
     with pytest.raises(ModelNotAllowedError, match="model_weights"):
-        keras_weights.load_model(ARCHITECTURE, write(tmp_path / "w.h5", external_group))
+        load_model(ARCHITECTURE, write(tmp_path / "w.h5", external_group))
 
 
 def shape_bomb(file: Any) -> None:
@@ -137,20 +138,18 @@ def test_what_declares_more_than_it_holds_is_too_large(tmp_path: Path, make: Cal
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     with pytest.raises(ModelTooLargeError):
-        keras_weights.load_model(ARCHITECTURE, data)
+        load_model(ARCHITECTURE, data)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # kB
 
 
 def test_a_dataset_without_data_is_invalid(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="holds none"):
-        keras_weights.load_model(ARCHITECTURE, write(tmp_path / "w.h5", replaced(KERNEL, unallocated)))
+        load_model(ARCHITECTURE, write(tmp_path / "w.h5", replaced(KERNEL, unallocated)))
 
 
 def test_groups_in_a_circle_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelTooLargeError, match="circle"):
-        keras_weights.load_model(
-            ARCHITECTURE, write(tmp_path / "w.h5", lambda file: file["layers"].__setitem__("again", file["/"]))
-        )
+        load_model(ARCHITECTURE, write(tmp_path / "w.h5", lambda file: file["layers"].__setitem__("again", file["/"])))
 
 
 def test_a_great_many_objects_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +160,7 @@ def test_a_great_many_objects_are_refused(tmp_path: Path, monkeypatch: pytest.Mo
             file[f"many/{number}"] = file[BIAS]
 
     with pytest.raises(ModelTooLargeError, match="objects"):
-        keras_weights.load_model(ARCHITECTURE, write(tmp_path / "w.h5", many))
+        load_model(ARCHITECTURE, write(tmp_path / "w.h5", many))
 
 
 @pytest.mark.parametrize("length", [0, 1, 8, 100, 1_000, -1])
@@ -169,7 +168,7 @@ def test_a_truncated_file_is_invalid(tmp_path: Path, length: int) -> None:
     data = write(tmp_path / "w.h5", lambda _: None)
 
     with pytest.raises(ModelError) as raised:
-        keras_weights.load_model(ARCHITECTURE, data[:length])
+        load_model(ARCHITECTURE, data[:length])
     assert raised.value.code == "model_invalid"
 
 
@@ -178,19 +177,17 @@ def test_a_truncated_file_is_invalid(tmp_path: Path, length: int) -> None:
 )
 def test_what_is_no_hdf5_is_invalid(data: bytes) -> None:
     with pytest.raises(ModelError):
-        keras_weights.load_model(ARCHITECTURE, data)
+        load_model(ARCHITECTURE, data)
 
 
 def test_a_missing_path_is_invalid(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
-        keras_weights.load_model(ARCHITECTURE, tmp_path / "nothing.h5")
+        load_model(ARCHITECTURE, tmp_path / "nothing.h5")
 
 
 def test_an_unknown_layout_names_what_is_there(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="stuff"):
-        keras_weights.load_model(
-            ARCHITECTURE, write(tmp_path / "w.h5", replaced("layers", lambda file: file.create_group("stuff")))
-        )
+        load_model(ARCHITECTURE, write(tmp_path / "w.h5", replaced("layers", lambda file: file.create_group("stuff"))))
 
 
 def test_names_that_point_nowhere_are_invalid(tmp_path: Path) -> None:
@@ -199,14 +196,12 @@ def test_names_that_point_nowhere_are_invalid(tmp_path: Path) -> None:
         file.create_group("d").attrs["weight_names"] = ["../layers/dense/vars/0"]
 
     with pytest.raises(ModelError, match="is not there"):
-        keras_weights.load_model(ARCHITECTURE, write(tmp_path / "w.h5", legacy))
+        load_model(ARCHITECTURE, write(tmp_path / "w.h5", legacy))
 
 
 def test_names_that_are_no_text_are_invalid(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="not text"):
-        keras_weights.load_model(
-            ARCHITECTURE, write(tmp_path / "w.h5", lambda file: file.attrs.__setitem__("layer_names", [1, 2]))
-        )
+        load_model(ARCHITECTURE, write(tmp_path / "w.h5", lambda file: file.attrs.__setitem__("layer_names", [1, 2])))
 
 
 def test_bytes_are_read_without_touching_any_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,4 +268,4 @@ def test_more_parameters_than_the_limit_are_too_large(tmp_path: Path) -> None:
     data = write(tmp_path / "w.h5", lambda _: None)
 
     with pytest.raises(ModelTooLargeError):
-        keras_weights.load_model(read_architecture(sequential(dense("d")), Limits(max_parameters=5)), data)
+        load_model(read_architecture(sequential(dense("d")), Limits(max_parameters=5)), data)

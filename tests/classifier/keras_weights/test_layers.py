@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from classifier import keras_weights
-from classifier.keras_json import read_architecture
+from classifier.keras_json.architecture import read_architecture
 from classifier.keras_json.layers import LAYERS, OURS
 from classifier.keras_json.values import ACTIVATIONS
-from tests.keras_models import dense, keras_2, saved, sequential
+from classifier.keras_weights.loading import load_model
+from tests.support.keras_models import dense, keras_2, saved, sequential
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,7 +94,7 @@ def test_channels_first_equals_channels_last(tmp_path: Path) -> None:
             config["batch_shape"] = [None, 3, 33, 31]
     architecture = read_architecture(json.dumps(document).encode())
 
-    first = keras_weights.load_model(architecture, saved(last, tmp_path))
+    first = load_model(architecture, saved(last, tmp_path))
 
     x = np.random.default_rng(0).random((2, 33, 31, 3), np.float32)
     assert architecture.channels_first

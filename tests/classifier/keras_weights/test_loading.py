@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from classifier import keras_weights
-from classifier.keras_json import read_architecture
-from classifier.keras_json.model_files import read_model_file
-from tests.keras_models import FIXTURES, FOLDERS, dense, difference, sequential
+from classifier.keras_json.architecture import read_architecture
+from classifier.keras_weights.loading import load_model
+from lifecycle.model_files import read_model_file
+from tests.support.keras_models import FIXTURES, FOLDERS, dense, difference, sequential
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ WHOLE = [(path.parent, path.name) for path in sorted(FIXTURES.glob("*/*/full.*")
 def test_a_genuine_pair_answers_as_its_writer_did(folder: str, name: str) -> None:
     architecture = read_architecture((FIXTURES / folder / "architecture.json").read_bytes())
 
-    model = keras_weights.load_model(architecture, (FIXTURES / folder / name).read_bytes())
+    model = load_model(architecture, (FIXTURES / folder / name).read_bytes())
 
     assert difference(model, FIXTURES / folder) < 1e-5
     assert model.output_shape[-1] == architecture.units or architecture.units is None
@@ -36,7 +36,7 @@ def test_a_genuine_pair_answers_as_its_writer_did(folder: str, name: str) -> Non
 def test_a_genuine_whole_model_file_answers_as_its_writer_did(folder: Path, name: str) -> None:
     file = read_model_file((folder / name).read_bytes())
 
-    model = keras_weights.load_model(read_architecture(file.architecture), file.weights)
+    model = load_model(read_architecture(file.architecture), file.weights)
 
     assert file.writer
     assert difference(model, folder) < 1e-5
@@ -46,7 +46,7 @@ def test_weights_can_be_given_as_a_path() -> None:
     folder = FIXTURES / "tfkeras-1.15/nested"
     architecture = read_architecture((folder / "architecture.json").read_bytes())
 
-    assert difference(keras_weights.load_model(architecture, folder / "weights.h5"), folder) < 1e-5
+    assert difference(load_model(architecture, folder / "weights.h5"), folder) < 1e-5
 
 
 def test_nothing_of_a_bundle_reaches_keras_deserializer(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +60,7 @@ def test_nothing_of_a_bundle_reaches_keras_deserializer(monkeypatch: pytest.Monk
     folder = FIXTURES / "keras-3.15.1_tf-2.21/misc"
     architecture = read_architecture((folder / "architecture.json").read_bytes())
 
-    assert difference(keras_weights.load_model(architecture, (folder / "weights.h5").read_bytes()), folder) < 1e-5
+    assert difference(load_model(architecture, (folder / "weights.h5").read_bytes()), folder) < 1e-5
 
 
 def test_layers_renamed_between_sessions_are_paired_by_position() -> None:
@@ -68,7 +68,7 @@ def test_layers_renamed_between_sessions_are_paired_by_position() -> None:
     text = (folder / "architecture.json").read_text().replace('"dense', '"dense_of_monday').replace('"conv2d', '"c')
     text = text.replace('"class_name": "c', '"class_name": "conv2d')
 
-    model = keras_weights.load_model(read_architecture(text.encode()), (folder / "weights.h5").read_bytes())
+    model = load_model(read_architecture(text.encode()), (folder / "weights.h5").read_bytes())
 
     assert difference(model, folder) < 1e-5
 
@@ -78,7 +78,7 @@ def test_freezing_after_saving_changes_nothing(writer: str) -> None:
     folder = FIXTURES / writer / "nested"
     text = (folder / "architecture.json").read_text().replace('"trainable": true', '"trainable": false')
 
-    model = keras_weights.load_model(read_architecture(text.encode()), (folder / "weights.h5").read_bytes())
+    model = load_model(read_architecture(text.encode()), (folder / "weights.h5").read_bytes())
 
     assert difference(model, folder) < 1e-5
 
@@ -92,6 +92,6 @@ def test_half_precision_weights_are_widened(tmp_path: Path) -> None:
         file["layers/dense/vars/0"] = np.ones((4, 2), np.float16)
         file["layers/dense/vars/1"] = np.ones(2, np.float64)
 
-    model = keras_weights.load_model(read_architecture(sequential(dense("d"))), path)
+    model = load_model(read_architecture(sequential(dense("d"))), path)
 
     assert np.asarray(model(np.ones((1, 4), np.float32))).tolist() == [[5.0, 5.0]]

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from classifier import keras_weights
 from classifier.errors import ModelError, ModelTooLargeError
-from classifier.keras_json import read_architecture
-from tests.keras_models import dense, document, layer, saved, sequential
+from classifier.keras_json.architecture import read_architecture
+from classifier.keras_weights.loading import load_model
+from tests.support.keras_models import dense, document, layer, saved, sequential
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,9 +62,9 @@ def test_a_weights_file_without_a_layer_names_it(tmp_path: Path) -> None:
     small = keras.Sequential([keras.Input((4,)), keras.layers.Dense(2, name="d")])
 
     with pytest.raises(ModelError, match=r"2 dense layers \(d, e\), the file 1"):
-        keras_weights.load_model(read_architecture(sequential(dense("d"), dense("e"))), saved(small, tmp_path))
+        load_model(read_architecture(sequential(dense("d"), dense("e"))), saved(small, tmp_path))
     with pytest.raises(ModelError, match="not in the file: e"):
-        keras_weights.load_model(read_architecture(sequential(dense("d"), dense("e"))), saved(small, tmp_path, "m.h5"))
+        load_model(read_architecture(sequential(dense("d"), dense("e"))), saved(small, tmp_path, "m.h5"))
 
 
 def test_shapes_that_differ_name_layer_and_both_shapes(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_shapes_that_differ_name_layer_and_both_shapes(tmp_path: Path) -> None:
 
     for name in ("m.weights.h5", "m.h5"):
         with pytest.raises(ModelError, match=r"'kernel' of layer 'd' has shape \(4, 2\), .* has \(4, 3\)"):
-            keras_weights.load_model(read_architecture(sequential(dense("d"))), saved(other, tmp_path, name))
+            load_model(read_architecture(sequential(dense("d"))), saved(other, tmp_path, name))
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])
@@ -85,4 +85,4 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, poison: float) 
     model.layers[0].bias.assign([0.0, poison])
 
     with pytest.raises(ModelError, match=r"layer 'd' holds NaN or infinity"):
-        keras_weights.load_model(read_architecture(sequential(dense("d"))), saved(model, tmp_path))
+        load_model(read_architecture(sequential(dense("d"))), saved(model, tmp_path))

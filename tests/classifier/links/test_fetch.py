@@ -22,18 +22,18 @@ from classifier.errors import (
     ImageTooLargeError,
     OutOfTimeError,
 )
-from classifier.fetch import FetchLimits, fetch
-from classifier.http1 import read_body, read_head
-from classifier.netguard import AddressRule
-from classifier.wire import Wire
-from tests.fetching import LIMITS, LOOPBACK, SOON
-from tests.origin import Origin, redirect, reply, then_hang
-from tests.servers import BAD, BODY, CHUNKED, GOOD, OK, STALLS, chunks, gz
+from classifier.links.fetch import FetchLimits, fetch
+from classifier.links.http1 import read_body, read_head
+from classifier.links.netguard import AddressRule
+from classifier.links.wire import Wire
+from tests.support.fetching import LIMITS, LOOPBACK, SOON
+from tests.support.origin import Origin, redirect, reply, then_hang
+from tests.support.servers import BAD, BODY, CHUNKED, GOOD, OK, STALLS, chunks, gz
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.origin import Behaviour
+    from tests.support.origin import Behaviour
 
 
 def got(behaviour: Behaviour, limits: FetchLimits = LIMITS) -> bytes | type[ClassifierError]:
@@ -187,8 +187,8 @@ def test_a_closed_port_is_a_failed_fetch() -> None:
 def test_a_refused_link_imports_neither_socket_nor_tls() -> None:
     program = (
         "import sys\n"
-        "from classifier.fetch import FetchLimits, fetch\n"
-        "from classifier.netguard import PUBLIC\n"
+        "from classifier.links.fetch import FetchLimits, fetch\n"
+        "from classifier.links.netguard import PUBLIC\n"
         "from classifier.errors import LinkError\n"
         "for link in ('ftp://a/', 'http://127.0.0.1/', 'http://[::1]/', 'http://a:1/', 'http://b@a/', 'http://0x7f.1'):\n"
         "    try: fetch(link, rule=PUBLIC, limits=FetchLimits())\n"

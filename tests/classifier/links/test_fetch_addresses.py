@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from classifier.errors import FetchTimeoutError, UrlHostError
-from classifier.fetch import FetchLimits, fetch
-from classifier.netguard import AddressRule
-from tests.fetching import LIMITS, LOOPBACK, SOON, names
-from tests.origin import Origin, redirect, reply
-from tests.servers import BODY
+from classifier.links.fetch import FetchLimits, fetch
+from classifier.links.netguard import AddressRule
+from tests.support.fetching import LIMITS, LOOPBACK, SOON, names
+from tests.support.origin import Origin, redirect, reply
+from tests.support.servers import BODY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,17 +16,17 @@ from classifier.errors import (
     FetchTlsError,
     UrlHostError,
 )
-from classifier.fetch import FetchLimits, fetch
-from tests.certificates import Authority
-from tests.fetching import LIMITS, LOOPBACK, SOON, names
-from tests.origin import Origin, raw, redirect, reply, then_hang, then_reset, trickle
-from tests.servers import BODY, STALLS
+from classifier.links.fetch import FetchLimits, fetch
+from tests.support.certificates import Authority
+from tests.support.fetching import LIMITS, LOOPBACK, SOON, names
+from tests.support.origin import Origin, raw, redirect, reply, then_hang, then_reset, trickle
+from tests.support.servers import BODY, STALLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.origin import Behaviour
+    from tests.support.origin import Behaviour
 
 
 @pytest.fixture(scope="module")

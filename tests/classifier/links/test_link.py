@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from classifier.errors import ClassifierError, FetchError, LinkError, UrlHostError
-from classifier.fetch import FetchLimits, fetch
-from classifier.link import Link, follow, parse_link
-from classifier.netguard import PUBLIC
-from tests.links import LINKS, NAMES, Verdict
+from classifier.links.fetch import FetchLimits, fetch
+from classifier.links.link import Link, follow, parse_link
+from classifier.links.netguard import PUBLIC
+from tests.support.links import LINKS, NAMES, Verdict
 
 
 class Network:

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
 
-from classifier.netguard import NOT_PUBLIC_V4, NOT_PUBLIC_V6, PUBLIC, AddressRule
+from classifier.links.netguard import NOT_PUBLIC_V4, NOT_PUBLIC_V6, PUBLIC, AddressRule
 
 # (range, is the address just below allowed, is the address just above allowed); written down, not computed.
 RANGES_V4 = [

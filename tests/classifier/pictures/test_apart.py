@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from classifier import decode_process, images
 from classifier.errors import ImageComplexityError, ImageDimensionsError, ImageError, ImageTimeoutError, OutOfTimeError
-from classifier.images import DecodedImage, Picture
-from classifier.preprocessing import Preprocessing
-from tests import pictures
-from tests.decoding import LIMITS, OPAQUE, decode, encoded
+from classifier.pictures import apart
+from classifier.pictures import decode as decoding
+from classifier.pictures.headers.inspection import inspect
+from classifier.pictures.headers.picture import Picture
+from classifier.pictures.preprocessing import Preprocessing
+from classifier.pictures.render import DecodedImage, render
+from local.launch import PROJECT
+from tests.support import pictures
+from tests.support.decoding import LIMITS, OPAQUE, decode, encoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +30,8 @@ if TYPE_CHECKING:
 def test_every_format_is_decoded_apart_as_it_is_here() -> None:
     spec = Preprocessing(size=(20, 30), resize="crop", filter="lanczos", mean=(1.0, 2.0, 3.0))
     for name in ("JPEG", "RGB JPEG", "PNG", "16-bit colour PNG", "AVIF"):
-        picture = images.inspect(OPAQUE[name], LIMITS)
-        assert decode_process.decode_apart(picture, spec, LIMITS) == images.render(picture, spec, LIMITS)
+        picture = inspect(OPAQUE[name], LIMITS)
+        assert apart.decode_apart(picture, spec, LIMITS) == render(picture, spec, LIMITS)
 
 
 def test_error_apart_is_the_error_here() -> None:
@@ -45,30 +49,30 @@ def test_decoding_that_takes_too_long_is_stopped() -> None:
 
 
 def test_decoding_ends_with_the_requests_own_time() -> None:
-    picture = images.inspect(OPAQUE["TIFF"], LIMITS)
+    picture = inspect(OPAQUE["TIFF"], LIMITS)
     for left_s in (-1, 0.01):
         with pytest.raises(OutOfTimeError, match="were left"):
-            images.decode(picture, Preprocessing(size=(20, 30)), LIMITS, time.monotonic() + left_s)
+            decoding.decode(picture, Preprocessing(size=(20, 30)), LIMITS, time.monotonic() + left_s)
 
 
 def test_decoder_that_keeps_the_cpu_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    spin = "import classifier.images as i,itertools;i.render=lambda *_:all(itertools.repeat(1));main()"
-    monkeypatch.setattr(decode_process, "_START", decode_process._START.replace("main()", spin))
-    monkeypatch.setattr(decode_process, "CLOCK_FACTOR", 100)
+    spin = "import classifier.pictures.render as i,itertools;i.render=lambda *_:all(itertools.repeat(1));main()"
+    monkeypatch.setattr(apart, "_START", apart._START.replace("main()", spin))
+    monkeypatch.setattr(apart, "CLOCK_FACTOR", 100)
     with pytest.raises(ImageTimeoutError, match="CPU"):
         decode(OPAQUE["TIFF"], replace(LIMITS, decode_timeout_s=1))
 
 
 def test_decoder_that_needs_too_much_memory_costs_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    swell = "import classifier.images as i;i.render=lambda *_:bytes(1<<30);main()"
-    monkeypatch.setattr(decode_process, "_START", decode_process._START.replace("main()", swell))
+    swell = "import classifier.pictures.render as i;i.render=lambda *_:bytes(1<<30);main()"
+    monkeypatch.setattr(apart, "_START", apart._START.replace("main()", swell))
     with pytest.raises(ImageComplexityError):
         decode(OPAQUE["TIFF"])
 
 
 def test_decoder_that_crashes_costs_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    crash = "import classifier.images as i,os;i.render=lambda *_:os.abort();main()"
-    monkeypatch.setattr(decode_process, "_START", decode_process._START.replace("main()", crash))
+    crash = "import classifier.pictures.render as i,os;i.render=lambda *_:os.abort();main()"
+    monkeypatch.setattr(apart, "_START", apart._START.replace("main()", crash))
     with pytest.raises(ImageError, match="ended with -6"):
         decode(OPAQUE["TIFF"])
 
@@ -76,7 +80,7 @@ def test_decoder_that_crashes_costs_one_request(monkeypatch: pytest.MonkeyPatch)
 def test_decoding_process_has_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     show = "import os;assert 'AWS_SECRET_ACCESS_KEY' not in os.environ, 'seen';main()"
-    monkeypatch.setattr(decode_process, "_START", decode_process._START.replace("main()", show))
+    monkeypatch.setattr(apart, "_START", apart._START.replace("main()", show))
     assert decode(OPAQUE["TIFF"]).format == "TIFF"
 
 
@@ -89,12 +93,12 @@ APART: dict[str, Callable[[Picture], Picture]] = {
 
 @pytest.mark.parametrize("why", APART)
 def test_what_may_cost_much_is_decoded_apart(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    picture = images.inspect(OPAQUE["JPEG"], LIMITS)
-    apart = DecodedImage(b"", "JPEG", 1, 1)
-    monkeypatch.setattr(decode_process, "decode_apart", lambda *_: apart)
+    picture = inspect(OPAQUE["JPEG"], LIMITS)
+    there = DecodedImage(b"", "JPEG", 1, 1)
+    monkeypatch.setattr(apart, "decode_apart", lambda *_: apart)
     spec = Preprocessing(size=(20, 30))
-    assert images.decode(picture, spec, LIMITS) != apart
-    assert images.decode(APART[why](picture), spec, LIMITS) == apart
+    assert decoding.decode(picture, spec, LIMITS) != there
+    assert decoding.decode(APART[why](picture), spec, LIMITS) == there
 
 
 def test_picture_that_does_not_fit_into_the_function_is_refused() -> None:
@@ -109,12 +113,14 @@ def test_one_picture_imports_one_plugin(tmp_path: Path) -> None:
     file.write_bytes(encoded("JPEG", exif=pictures.exif(6)))
     program = (
         "import sys, pathlib\n"
-        "from classifier import images\n"
-        "from classifier.preprocessing import Preprocessing\n"
-        "picture = images.inspect(pathlib.Path(sys.argv[1]).read_bytes(), images.ImageLimits())\n"
-        "images.decode(picture, Preprocessing(size=(9, 9)), images.ImageLimits())\n"
+        "from classifier.pictures.decode import decode\n"
+        "from classifier.pictures.headers.inspection import inspect\n"
+        "from classifier.pictures.headers.picture import ImageLimits\n"
+        "from classifier.pictures.preprocessing import Preprocessing\n"
+        "picture = inspect(pathlib.Path(sys.argv[1]).read_bytes(), ImageLimits())\n"
+        "decode(picture, Preprocessing(size=(9, 9)), ImageLimits())\n"
         "print(sorted(name for name in sys.modules if name.endswith('Plugin')), 'numpy' in sys.modules)\n"
     )
     command = [sys.executable, "-c", program, str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent.parent)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT)
     assert (done.stdout, done.stderr) == ("['PIL.JpegImagePlugin'] False\n", "")

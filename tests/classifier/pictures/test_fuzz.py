@@ -9,11 +9,12 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from classifier import images
 from classifier.errors import ImageError
-from classifier.image_headers import ImageLimits
-from classifier.preprocessing import Preprocessing
-from tests import pictures
+from classifier.pictures.decode import decode
+from classifier.pictures.headers.inspection import inspect
+from classifier.pictures.headers.picture import ImageLimits
+from classifier.pictures.preprocessing import Preprocessing
+from tests.support import pictures
 
 LIMITS = ImageLimits(max_bytes=100_000, max_jpeg_pixels=400_000, max_pixels=400_000, decode_timeout_s=5)
 SPEC = Preprocessing(size=(20, 30))
@@ -63,9 +64,9 @@ def test_an_edited_picture_is_decoded_or_refused(
     data = with_true_checksums(data) if mend and "PNG" in name else data
     tracemalloc.start()
     try:
-        picture = images.inspect(data, LIMITS)
+        picture = inspect(data, LIMITS)
         assert picture.pixels <= LIMITS.max_pixels
-        outcome = len(images.decode(picture, SPEC, LIMITS).pixels)
+        outcome = len(decode(picture, SPEC, LIMITS).pixels)
     except ImageError as error:
         outcome = error.status
     finally:
@@ -79,5 +80,5 @@ def test_arithmetic_coding_is_decoded_where_it_can_be_stopped() -> None:
     for baseline, arithmetic in ((b"\xff\xc0", b"\xff\xc9"), (b"\xff\xc2", b"\xff\xca")):
         for name in ("JPEG", "progressive JPEG"):
             if baseline in REAL[name]:
-                assert images.inspect(REAL[name].replace(baseline, arithmetic, 1), LIMITS).slow
-                assert not images.inspect(REAL[name], LIMITS).slow
+                assert inspect(REAL[name].replace(baseline, arithmetic, 1), LIMITS).slow
+                assert not inspect(REAL[name], LIMITS).slow

@@ -20,9 +20,11 @@ from classifier.errors import (
     ImageFormatError,
     ImageTooLargeError,
 )
-from classifier.image_headers import ImageLimits, inspect, sniff
+from classifier.pictures.headers.inspection import inspect, sniff
+from classifier.pictures.headers.picture import ImageLimits
 from classifier.settings import FORMATS, Settings
-from tests import pictures
+from local.launch import PROJECT
+from tests.support import pictures
 
 LIMITS = ImageLimits()
 PLAIN = {name: pictures.encoded(pictures.photo(), name) for name in ("JPEG", "PNG", "GIF", "WEBP", "BMP")}
@@ -255,15 +257,18 @@ def test_refusing_imports_neither_pillow_nor_numpy(tmp_path: Path) -> None:
         (tmp_path / str(number)).write_bytes(data)
     program = (
         "import sys, pathlib\n"
-        "from classifier import errors, images, preprocessing\n"
+        "from classifier import errors\n"
+        "from classifier.pictures import decode, preprocessing\n"
+        "from classifier.pictures.headers.inspection import inspect\n"
+        "from classifier.pictures.headers.picture import ImageLimits\n"
         "for path in pathlib.Path(sys.argv[1]).iterdir():\n"
-        "    try: images.inspect(path.read_bytes(), images.ImageLimits())\n"
+        "    try: inspect(path.read_bytes(), ImageLimits())\n"
         "    except errors.ImageError: continue\n"
         "    raise SystemExit(f'{path} was accepted')\n"
         "print(sorted({'PIL', 'numpy', 'tensorflow', 'subprocess'} & set(sys.modules)))\n"
     )
     command = [sys.executable, "-c", program, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parent.parent)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=PROJECT)
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 

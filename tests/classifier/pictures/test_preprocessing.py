@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from classifier import images
-from classifier.images import ImageLimits
-from classifier.preprocessing import MAX_SIDE, Preprocessing, PreprocessingError
-from tests import pictures
+from classifier.pictures.decode import decode
+from classifier.pictures.headers.inspection import inspect
+from classifier.pictures.headers.picture import ImageLimits
+from classifier.pictures.preprocessing import MAX_SIDE, Preprocessing, PreprocessingError
+from tests.support import pictures
 
 RGB_96 = (96, 96, 3)
 LIMITS = ImageLimits()
@@ -50,7 +51,7 @@ CASES = list(
 
 def ours(data: bytes, **wanted: Any) -> np.ndarray[Any, Any]:
     spec = Preprocessing(**{"size": (22, 30), **wanted})
-    return spec.to_array(images.decode(images.inspect(data, LIMITS), spec, LIMITS).pixels)
+    return spec.to_array(decode(inspect(data, LIMITS), spec, LIMITS).pixels)
 
 
 @pytest.mark.tensorflow

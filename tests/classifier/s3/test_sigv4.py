@@ -11,7 +11,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as BotoCredentials
 
-from classifier.sigv4 import Credentials, canonical_path, canonical_query, signed_headers
+from classifier.s3.sigv4 import Credentials, canonical_path, canonical_query, signed_headers
 
 KEYS = [
     "images/a.jpg",

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from classifier.s3_http import Endpoint, environment_credentials
-from classifier.sigv4 import Credentials
-from classifier.storage import ObjectChangedError, ObjectMissingError, ObjectTooLargeError
+from classifier.s3.http import Endpoint, environment_credentials
+from classifier.s3.sigv4 import Credentials
+from classifier.s3.storage import ObjectChangedError, ObjectMissingError, ObjectTooLargeError
 
 if TYPE_CHECKING:
     from tests.conftest import Bucket

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from classifier import s3_http, storage
 from classifier.errors import StorageUnavailableError
-from classifier.s3_http import Endpoint
-from classifier.sigv4 import Credentials
-from classifier.storage import S3, ObjectMissingError
-from tests.origin import raw, reply, then_hang, then_reset, trickle
-from tests.scripted_s3 import HEAD, INTERNAL, MIB, SLOW_DOWN, ScriptedS3, closing, closing_after, error, soon
-from tests.scripted_s3 import short_pauses as short_pauses
+from classifier.s3 import http as s3_http
+from classifier.s3 import storage
+from classifier.s3.http import Endpoint
+from classifier.s3.sigv4 import Credentials
+from classifier.s3.storage import S3, ObjectMissingError
+from tests.support.origin import raw, reply, then_hang, then_reset, trickle
+from tests.support.scripted_s3 import HEAD, INTERNAL, MIB, SLOW_DOWN, ScriptedS3, closing, closing_after, error, soon
+from tests.support.scripted_s3 import short_pauses as short_pauses
 
 if TYPE_CHECKING:
-    from tests.origin import Behaviour
+    from tests.support.origin import Behaviour
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from classifier import storage
 from classifier.errors import StorageUnavailableError
-from classifier.storage import ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
-from tests.origin import raw, reply, then_hang
-from tests.scripted_s3 import HEAD, MIB, ScriptedS3, closing, error, soon
-from tests.scripted_s3 import short_pauses as short_pauses
+from classifier.s3 import storage
+from classifier.s3.storage import ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
+from tests.support.origin import raw, reply, then_hang
+from tests.support.scripted_s3 import HEAD, MIB, ScriptedS3, closing, error, soon
+from tests.support.scripted_s3 import short_pauses as short_pauses
 
 if TYPE_CHECKING:
-    from tests.origin import Behaviour
+    from tests.support.origin import Behaviour
 
 
 @pytest.mark.parametrize(

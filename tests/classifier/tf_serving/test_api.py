@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.application import lines
-from tests.tf_serving import B64, FINGERPRINT, PREDICT, VERSION, Served, X, serving
+from tests.support.application import lines
+from tests.support.tf_serving import B64, FINGERPRINT, PREDICT, VERSION, Served, X, serving
 
 
 def test_classify_names_every_label_best_first() -> None:

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from local.s3 import LocalS3
-from tests.demo import BUNDLE, SAMPLES, Demo, demo, key_of, plain_keras
+from tests.support.demo import BUNDLE, SAMPLES, Demo, demo, key_of, plain_keras
 
 pytestmark = [pytest.mark.lambda_, pytest.mark.tensorflow]
 NAME = "classifier"

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.application import Context
-from tests.tf_serving import B64, FINGERPRINT, PREDICT, SHAPE, WANTED, Served, X, as_float32, serving
+from tests.support.application import Context
+from tests.support.tf_serving import B64, FINGERPRINT, PREDICT, SHAPE, WANTED, Served, X, as_float32, serving
 
 
 def test_a_tutorials_client_works_with_only_the_url_changed() -> None:

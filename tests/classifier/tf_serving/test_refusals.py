@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from classifier.errors import ClassifierError, ModelError, ModelLoadingError, OutOfTimeError
-from tests.tf_serving import B64, CLASSIFY, FLAT, PREDICT, SHAPE, Served, X
+from tests.support.tf_serving import B64, CLASSIFY, FLAT, PREDICT, SHAPE, Served, X
 
 
 @pytest.mark.parametrize(

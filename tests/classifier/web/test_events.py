@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
-from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from classifier import events, parameters
 from classifier.errors import RequestError
-from classifier.events import Direct, HttpApi, LoadBalancer, MultiValueLoadBalancer, RestApi
-from classifier.responses import Response, json_response
+from classifier.web import events, parameters
+from classifier.web.events import Direct, HttpApi, LoadBalancer, MultiValueLoadBalancer, RestApi
+from classifier.web.responses import Response, json_response
+from tests.support.events import FOLDER, recorded
 
-FOLDER = Path(__file__).parent / "events"
 LINK = "https://example.com/a%2Bb.jpg?x=1&y=2"
 ALL = ("imagelink", LINK), ("top", "3"), ("tag", "one"), ("tag", "two")
 LAST = ("imagelink", LINK), ("top", "3"), ("tag", "two")
@@ -31,12 +29,6 @@ FRONTS: dict[str, tuple[type, tuple[tuple[str, str], ...]]] = {
     "load_balancer": (LoadBalancer, LAST),
     "load_balancer_multi_value": (MultiValueLoadBalancer, ALL),
 }
-
-
-def recorded(name: str, **changes: Any) -> dict[str, Any]:
-    """A recorded event with some fields replaced."""
-    event: dict[str, Any] = json.loads((FOLDER / f"{name}.json").read_text())
-    return event | changes
 
 
 def read(event: object) -> events.Request:

@@ -9,7 +9,7 @@ import zlib
 import pytest
 
 from classifier.errors import RequestError
-from classifier.json_body import MAX_UNPACKED_BYTES, check_memory, plain_json
+from classifier.web.json_body import MAX_UNPACKED_BYTES, check_memory, plain_json
 
 PLAIN = json.dumps({"instances": [[0.5] * 100] * 10}).encode()
 LARGE = "The request holds more than there is memory for. Send fewer rows at once."

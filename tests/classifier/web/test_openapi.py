@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from openapi_spec_validator import validate
 
-from classifier import errors, preprocessing, serving, serving_protocol, sources
+from classifier import errors
 from classifier.app import App
-from classifier.openapi import openapi_response
+from classifier.bundles import serving
+from classifier.pictures import preprocessing
 from classifier.settings import Settings
+from classifier.tf_serving import protocol as serving_protocol
+from classifier.web import sources
+from classifier.web.openapi import openapi_response
 from local.launch import PROJECT
 
 if TYPE_CHECKING:

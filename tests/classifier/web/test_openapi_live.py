@@ -16,16 +16,16 @@ import numpy as np
 import pytest
 
 from local.launch import PROJECT
-from tests.demo import IMAGE_PREFIX, demo
-from tests.origin import Origin, redirect, reply
-from tests.pictures import encoded, photo
+from tests.support.demo import IMAGE_PREFIX, demo
+from tests.support.origin import Origin, redirect, reply
+from tests.support.pictures import encoded, photo
 
 if TYPE_CHECKING:
     from local.s3 import LocalS3
 
 pytestmark = [pytest.mark.lambda_, pytest.mark.tensorflow]
 SIDE = 4
-CONFIG = PROJECT / "tests" / "openapi" / "schemathesis.toml"
+CONFIG = PROJECT / "tests" / "support" / "openapi" / "schemathesis.toml"
 HAR = "asked.har"
 CHECKS = (
     "not_a_server_error",
@@ -70,7 +70,7 @@ def ask(url: str, there: dict[str, Any], folder: Path) -> subprocess.CompletedPr
         *("--no-shrink", "--suppress-health-check", "all", "--warnings", "off", "--no-color"),
         *("--report-har-path", HAR),
     ]
-    values = {"SCHEMATHESIS_HOOKS": "tests.openapi.values", "API_VALUES": json.dumps(there)}
+    values = {"SCHEMATHESIS_HOOKS": "tests.support.openapi.values", "API_VALUES": json.dumps(there)}
     environment = {**os.environ, **values, "PYTHONPATH": str(PROJECT)}
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300

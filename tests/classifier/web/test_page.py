@@ -6,7 +6,7 @@ import base64
 import hashlib
 from html.parser import HTMLParser
 
-from classifier.page import page_response
+from classifier.web.page import page_response
 
 
 class _Inline(HTMLParser):

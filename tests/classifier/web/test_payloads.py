@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 import urllib3
 
-from chaos.models import prepare
-from classifier import events
-from classifier.preprocessing import Preprocessing
-from classifier.serving import Serving
+from classifier.bundles.serving import Serving
+from classifier.pictures.preprocessing import Preprocessing
+from classifier.web import events
 from local.fronts import FunctionUrl, HttpApi, LoadBalancer, RestApi
 from local.runtime_api import MAX_EVENT_BYTES, MAX_REPLY_BYTES
 from local.s3 import LocalS3
 from local.seed import seed_compiled
-from tests.application import MODEL, Running, http, picture
-from tests.application import start as start
-from tests.demo import SAMPLES, Demo, demo
-from tests.test_events import recorded
+from tests.support.application import MODEL, Running, http, picture
+from tests.support.application import start as start
+from tests.support.demo import SAMPLES, Demo, demo
+from tests.support.events import recorded
+from tools.chaos.models import prepare
 
 HTTP = urllib3.PoolManager(timeout=60, retries=False)
 PICTURE = SAMPLES[0].read_bytes()
@@ -114,7 +114,7 @@ def large(labels: int, length: int, start: Callable[..., Running], monkeypatch: 
         def predict(self, _: object) -> Any:
             return raw
 
-    monkeypatch.setattr("tests.application.MODEL", replace(MODEL, serving=serving, engine=Engine()))
+    monkeypatch.setattr("tests.support.application.MODEL", replace(MODEL, serving=serving, engine=Engine()))
     return start()
 
 

@@ -14,7 +14,7 @@ from classifier.errors import (
     OutOfTimeError,
     UrlHostError,
 )
-from classifier.responses import (
+from classifier.web.responses import (
     classification_response,
     error_response,
     json_response,

@@ -7,9 +7,9 @@ import time
 import pytest
 
 from classifier.errors import MethodNotAllowedError, NotFoundError
-from classifier.events import Request
-from classifier.responses import Response, json_response
-from classifier.routes import Exchange, Routes
+from classifier.web.events import Request
+from classifier.web.responses import Response, json_response
+from classifier.web.routes import Exchange, Routes
 
 
 def _said(what: str) -> Response:

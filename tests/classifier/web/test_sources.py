@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from classifier.errors import AmbiguousInputError, MissingInputError, RequestError
-from classifier.events import Request
-from classifier.sources import Question, Upload
-from tests.questions import BASE64, FORM, KEY, LINK, MULTIPART, PICTURE, UPLOAD, ask, ask_direct, form, one
+from classifier.web.events import Request
+from classifier.web.sources import Question, Upload
+from tests.support.questions import BASE64, FORM, KEY, LINK, MULTIPART, PICTURE, UPLOAD, ask, ask_direct, form, one
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import strategies as st
 
 from classifier.errors import ImageTooLargeError, RequestError
-from classifier.sources import Question, Upload, decode_base64
-from tests.questions import FORM, FUZZ, MAX, MULTIPART, PICTURE, ask, ask_direct, form
+from classifier.web.sources import Question, Upload, decode_base64
+from tests.support.questions import FORM, FUZZ, MAX, MULTIPART, PICTURE, ask, ask_direct, form
 
 if TYPE_CHECKING:
     from collections.abc import Callable

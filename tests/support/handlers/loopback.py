@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import handler
-from classifier.netguard import AddressRule
+from classifier.links.netguard import AddressRule
 
 if TYPE_CHECKING:
     from classifier.app import App, Context

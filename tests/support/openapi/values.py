@@ -1,6 +1,6 @@
 """Requests that mean something to the service, for schemathesis: what it makes up alone is nearly always refused.
 
-Loaded by its command line (tests/test_openapi_live.py), which says in the environment what there is.
+Loaded by its command line (tests/classifier/web/test_openapi_live.py), which says in the environment what there is.
 """
 
 from __future__ import annotations

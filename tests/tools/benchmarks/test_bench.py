@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks import cost
-from benchmarks.result import Options, Result, median, percentile, ratio
-from benchmarks.warm import CALLS, _result
 from local.launch import PROJECT
+from tools.benchmarks import cost
+from tools.benchmarks.result import Options, Result, median, percentile, ratio
+from tools.benchmarks.warm import CALLS, _result
 
 FIELDS = {"name", "date", "commit", "hardware", "runs", "medians", "ratios", "notes"}
 

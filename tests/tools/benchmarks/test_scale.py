@@ -1,4 +1,4 @@
-"""docs/operate/cost.md's numbers are what benchmarks/scale.py computes."""
+"""docs/operate/cost.md's numbers are what tools/benchmarks/scale.py computes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from benchmarks.scale import break_even_millions, container_month, lambda_month
 from local.launch import PROJECT
+from tools.benchmarks.scale import break_even_millions, container_month, lambda_month
 
 PAGE = (PROJECT / "docs" / "operate" / "cost.md").read_text()
 TABLE = PAGE.partition("<!-- cost:")[2].partition("-->")[2].strip().split("\n\n")[0].splitlines()[2:]

@@ -10,15 +10,15 @@ from types import ModuleType
 
 import pytest
 
-from chaos.attempts import Attempt, Span, cause
-from chaos.campaign import Plan, run
-from chaos.cases import Case, Refusal
-from chaos.faults import FAULTS
-from chaos.judge import FAILED, Finding, Reply, judge
-from chaos.models import Answers
-from chaos.sandboxes import Kill, lost, warm_requests
 from local.launch import PROJECT
 from local.report import Report
+from tools.chaos.attempts import Attempt, Span, cause
+from tools.chaos.campaign import Plan, run
+from tools.chaos.cases import Case, Refusal
+from tools.chaos.faults import FAULTS
+from tools.chaos.judge import FAILED, Finding, Reply, judge
+from tools.chaos.models import Answers
+from tools.chaos.sandboxes import Kill, lost, warm_requests
 
 SECONDS = 20.0
 ANSWERS = {"v1": Answers(("cat", "dog"), {"a.jpg": (0.75, 0.25)})}

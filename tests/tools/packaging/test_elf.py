@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow
-from packer import elf, elf_bind, elf_hash, elf_tables, rules, slim
+
+from tools.packaging.packer import elf, elf_bind, elf_hash, elf_tables, rules, slim
 
 TENSORFLOW = Path(tensorflow.__file__).parent
 LIBRARY = TENSORFLOW / "libtensorflow_framework.so.2"

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy
 import pytest
-from packer import bytecode, check, elf, pack, rules, slim, zipping
+
+from tools.packaging.packer import bytecode, check, elf, pack, rules, slim, zipping
 
 SITE = Path(numpy.__file__).parents[1]
 RULES = rules.load()
@@ -210,7 +211,7 @@ def build_package(folder: Path) -> Path:
     bytecode.compile_tree(packed, lambda _: False)
     with zipfile.ZipFile(service, "w") as archive:
         archive.writestr("handler.py", "def classify(event, context):\n    return event\n")
-        archive.writestr("classifier/page.html", "<p>")
+        archive.writestr("classifier/web/page.html", "<p>")
     pack.write_pack(packed, folder / "t.pack", name="t", level="quick", guide={"modules": ["heavy"], "removed": {}})
     zipping.write(service, light, folder / "t.pack", folder / "package.zip", level="quick")
     return folder / "package.zip"
@@ -232,7 +233,7 @@ def test_the_package_has_everything_once_readable_and_compiled(tmp_path: Path) -
     assert modes == {
         "__pycache__/handler.cpython-313.pyc": "0o100644",
         "__pycache__/light.cpython-313.pyc": "0o100644",
-        "classifier/page.html": "0o100644",
+        "classifier/web/page.html": "0o100644",
         "handler.py": "0o100644",
         "light.py": "0o100644",
         "t.pack": "0o100644",

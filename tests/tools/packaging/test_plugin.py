@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from local.launch import PROJECT
+
 pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="the framework's plugin needs Node")
 
 HARNESS = """
@@ -31,7 +32,7 @@ Promise.resolve().then(acts[act]).then((value) => console.log(JSON.stringify({ v
 
 def plugin(folder: Path, act: str, functions: object = None) -> dict[str, object]:
     command = ["node", "-e", HARNESS, str(folder), json.dumps(functions or {"classify": {}}), act]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
     result: dict[str, object] = json.loads(done.stdout)
     return result
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from PIL import Image
 
-from training import architecture, command, fitting, pictures, report
+from local.launch import PROJECT
+from tools.training import architecture, command, fitting, pictures, report
 
 if TYPE_CHECKING:
     import keras
 
-ROOT = Path(__file__).resolve().parent.parent
-CLOTHING = ROOT / "examples" / "clothing"
+CLOTHING = PROJECT / "examples" / "clothing"
 RED, BLUE = (200, 30, 40), (30, 60, 210)
 
 
@@ -51,7 +51,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     data = make_tree(base / "data")
     (data / "red things" / "broken.jpg").write_bytes(b"\xff\xd8\xff not a picture")
     paint(base / "out" / "samples" / "red things" / "sample.png", RED)
-    script, out = str(ROOT / "scripts" / "train_demo"), str(base / "out")
+    script, out = str(PROJECT / "scripts" / "train_demo"), str(base / "out")
     argv = [script, "--data", str(data), "--out", out, "--size", "32", "--epochs", "30"]
     done = subprocess.run(argv, capture_output=True, text=True, cwd=base, timeout=300, check=False)
     return Run(base / "out", done.returncode, done.stdout, done.stderr)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def ours(picture: bytes) -> Callable[[], Any]:
     """The function's entry point, given the event that an HTTP API makes of an upload."""
     import handler
-    from benchmarks.sandboxes import upload_event
+    from tools.benchmarks.sandboxes import upload_event
 
     event = json.dumps(upload_event(picture))
 

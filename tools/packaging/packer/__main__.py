@@ -7,9 +7,6 @@ import json
 import sys
 from pathlib import Path
 
-# Its home is not a package, so that it can't shadow the `packaging` library; the format is shared with the unpacker.
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
 
 def main(argv: list[str]) -> int:
     """Parse the command line, build, and say what came out. 1 when the package is over a limit or does not work."""

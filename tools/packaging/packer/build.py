@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from classifier.bootstrap import PACK_NAME, archive
+from classifier.bootstrap import archive
+from classifier.bootstrap.dependencies import PACK_NAME
 
 from . import bytecode, check, gather, pack, rules, slim, zipping
 

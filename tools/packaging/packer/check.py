@@ -19,7 +19,7 @@ UNZIPPED_LIMIT = 262_144_000
 DIRECT_UPLOAD_LIMIT = 50 * 1024 * 1024
 """Above it the package goes through S3, which is what the framework always does."""
 
-DEMO = Path(__file__).resolve().parents[2] / "examples" / "clothing"
+DEMO = Path(__file__).resolve().parents[3] / "examples" / "clothing"
 _INSIDE = Path(__file__).with_name("inside.py")
 _TIMEOUT_S = 300
 

@@ -16,12 +16,12 @@ def main(root: Path, demo: Path) -> None:
     """Import the fast path, unpack, load the bundle in `demo`, compile it, classify a sample with both engines."""
     sys.path.insert(0, str(root))
     import handler  # noqa: F401  (it makes the dependencies importable)
-    from classifier import bootstrap
+    from classifier.bootstrap import dependencies
 
     fast = _seconds(_import_fast_path)
     if "tensorflow" in sys.modules:
         raise SystemExit("the fast path imported TensorFlow")
-    unpack_ms = bootstrap.ensure_tensorflow()
+    unpack_ms = dependencies.ensure_tensorflow()
     imported = _seconds(_import_tensorflow)
     difference = _run_model(demo)
     _refuse_strangers(root, Path(os.environ["TMPDIR"]))
@@ -56,11 +56,14 @@ def _run_model(demo: Path) -> float:
     """Classify a sample with the demo model in both engines; how far their scores are from plain Keras at most."""
     import numpy as np
 
-    from classifier import compiler, images
-    from classifier.bundle import Snapshot
-    from classifier.bundle_reader import Bundle
+    from classifier.bundles.bundle import Snapshot
+    from classifier.bundles.reader import Bundle
+    from classifier.compiling import compiler
     from classifier.engines.keras_engine import open_keras
     from classifier.engines.litert_engine import open_litert
+    from classifier.pictures.decode import decode
+    from classifier.pictures.headers.inspection import inspect
+    from classifier.pictures.headers.picture import ImageLimits
 
     names = {"architecture": "architecture.json", "weights": "model.weights.h5", "serving": "serving.json"}
     parts: Any = {role: (demo / name).read_bytes() for role, name in names.items()}
@@ -70,8 +73,8 @@ def _run_model(demo: Path) -> float:
     expected = _plain_keras(demo, sample)
     differences = []
     for loaded in (open_keras(bundle), open_litert(files["float32"], report)):
-        limits, spec = images.ImageLimits(), loaded.serving.preprocessing
-        picture = images.decode(images.inspect(sample.read_bytes(), limits), spec, limits)
+        limits, spec = ImageLimits(), loaded.serving.preprocessing
+        picture = decode(inspect(sample.read_bytes(), limits), spec, limits)
         scores = loaded.serving.scores(loaded.engine.predict(spec.to_array(picture.pixels)))
         differences.append(float(np.abs(scores - expected).max()))
     if not max(differences) < SCORES_AGREE:

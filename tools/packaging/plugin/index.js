@@ -1,5 +1,5 @@
 'use strict';
-// Comes between serverless-python-requirements and the zip, and runs our packer (packaging/packer, Python).
+// Comes between serverless-python-requirements and the zip, and runs our packer (tools/packaging/packer, Python).
 //
 // serverless-python-requirements stays the installer, with its caches. Before it works, this plugin gives it a Python
 // 3.13 with pip and the flags for Lambda's platform; after it has installed, this plugin takes the installed folder
@@ -92,7 +92,7 @@ class PackerPlugin {
     const note = this.progress?.get('packer');
     note?.update(`Packing TensorFlow (level ${this.level})`);
     try {
-      await this.run(note, ['-m', 'packer', '--installed', this.installed, '--service-zip', artifact, '--output', artifact,
+      await this.run(note, ['-m', 'tools.packaging.packer', '--installed', this.installed, '--service-zip', artifact, '--output', artifact,
         '--work', this.work, '--level', this.level, '--ephemeral-mb', String(this.ephemeralMb())]);
     } finally {
       note?.remove();
@@ -119,7 +119,7 @@ class PackerPlugin {
   }
 
   run(note, args) {
-    const env = { ...process.env, PYTHONPATH: path.join(this.folder, 'packaging') };
+    const env = { ...process.env, PYTHONPATH: this.folder };
     return new Promise((resolve, reject) => {
       const child = spawn(this.python, args, { cwd: this.folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
       const said = [];

@@ -12,7 +12,7 @@ import pytest
 
 from local.cloud import LocalLambda
 from local.seed import read_bundle, seed_bundle
-from tests.page.visits import CHROMIUM, DEMO, FLAGS, RECORD, Visit, config, missing, warm
+from tests.classifier.web.page.visits import CHROMIUM, DEMO, FLAGS, RECORD, Visit, config, missing, warm
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ from PIL import Image
 
 from local.cloud import LocalLambda
 from local.fronts import HttpApi
-from tests.page.visits import PAGE, Visit, api_answer, noisy_photo
+from tests.classifier.web.page.visits import PAGE, Visit, api_answer, noisy_photo
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Route

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
-from tests.page.visits import AXE, SCHEMES, WIDTHS, Visit, missing
+from tests.classifier.web.page.visits import AXE, SCHEMES, WIDTHS, Visit, missing
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

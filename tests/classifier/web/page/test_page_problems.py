@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from local.cloud import Config, LocalLambda
-from tests.page.visits import Visit, config, upload
+from tests.classifier.web.page.visits import Visit, config, upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable

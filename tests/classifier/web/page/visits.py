@@ -16,12 +16,12 @@ from PIL import Image, ImageChops
 
 from local.cloud import Config
 from local.function import Function
+from local.launch import PROJECT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 
-PROJECT = Path(__file__).resolve().parents[2]
 PAGE = PROJECT / "classifier" / "page.html"
 DEMO = PROJECT / "examples" / "clothing"
 AXE = PROJECT / "node_modules" / "axe-core" / "axe.min.js"

@@ -8,11 +8,12 @@ import zlib
 
 import pytest
 
-from classifier import images
 from classifier.errors import ImageError
-from classifier.images import ImageLimits
-from tests import pictures
-from tests.decoding import LIMITS, OPAQUE, decode, full_size, same
+from classifier.pictures import render
+from classifier.pictures.headers.inspection import inspect
+from classifier.pictures.headers.picture import ImageLimits
+from tests.support import pictures
+from tests.support.decoding import LIMITS, OPAQUE, decode, full_size, same
 
 
 @pytest.mark.parametrize("name", ["JPEG", "progressive JPEG", "PNG", "GIF", "WebP", "BMP", "TIFF"])
@@ -33,7 +34,7 @@ def test_flood_that_pillow_reads_slowly_is_cut_away(name: str) -> None:
     """Ten megabytes of fill bytes between JPEG segments cost Pillow half a minute."""
     noise = b"\xff" * 9_000_000 if name == "JPEG" else pictures.png_chunk(b"prVt", bytes(3_900_000))
     data = (pictures.with_jpeg_segments if name == "JPEG" else pictures.with_png_chunks)(OPAQUE[name], noise)
-    picture = images.inspect(data, LIMITS)
+    picture = inspect(data, LIMITS)
     assert len(picture.data) <= len(OPAQUE[name])
     assert same(full_size(data), full_size(OPAQUE[name]))
 
@@ -48,8 +49,8 @@ def test_long_run_inside_the_picture_data_is_read_once() -> None:
             reads.append(len(got := super().read(size)))
             return got
 
-    picture = images.inspect(data, LIMITS)
-    plugin = images._open(picture, Counting(picture.data))
+    picture = inspect(data, LIMITS)
+    plugin = render._open(picture, Counting(picture.data))
     plugin.load()
     assert sum(reads) < 2 * len(data)
     assert sum(1 for size in reads if size > 60_000) == 1

@@ -1,7 +1,6 @@
-"""Decoding: a checked picture in, pixels of the model's size out. The only importer of Pillow.
+"""Pixels: a checked picture in, pixels of the model's size out. The only importer of Pillow.
 
-Only the plugin of the one format is imported, and it gets a file that `image_headers` has cut down to what decides
-pixels. What may take long or much memory is decoded in a process of its own, see `decode_process`.
+Only the plugin of the one format is imported, and it gets a file that `headers` has cut down to what decides pixels.
 """
 
 from __future__ import annotations
@@ -12,17 +11,14 @@ import zlib
 from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any
 
-from classifier import function_memory
-from classifier.errors import ImageComplexityError, ImageDimensionsError, ImageError
-from classifier.image_headers import ImageLimits, Picture, inspect, sniff
+from classifier.errors import ImageComplexityError, ImageError
 from classifier.records import Record
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from classifier.preprocessing import Preprocessing
-
-__all__ = ["DecodedImage", "ImageLimits", "Picture", "decode", "inspect", "render", "sniff"]
+    from classifier.pictures.headers.picture import ImageLimits, Picture
+    from classifier.pictures.preprocessing import Preprocessing
 
 _PLUGINS = {
     "JPEG": ("JpegImagePlugin", "JpegImageFile"),
@@ -37,14 +33,7 @@ _PLUGINS = {
     "TGA": ("TgaImagePlugin", "TgaImageFile"),
     "ICO": ("IcoImagePlugin", "IcoImageFile"),
 }
-_COSTS = {"JPEG": (30, 8), "PNG": (80, 13), "GIF": (50, 10), "WEBP": (130, 21), "BMP": (40, 9)}
-"""Most nanoseconds and bytes a pixel, on one core of a 2.5 GHz Xeon, rounded up: docs/internals/pictures.md."""
-_SCAN_NS = 1.5
 _MODES = {"rgb": "RGB", "bgr": "RGB", "grayscale": "L", "rgba": "RGBA"}
-_ALPHA_BYTES = 4
-"""More a pixel for RGBA, which is made beside what was decoded."""
-_IN_PROCESS_S = 1.0
-_IN_PROCESS_BYTES = 300_000_000
 _FULL_DECODE_PIXELS = 25_000_000
 """JPEGs above this are decoded at a half, a quarter or an eighth of their size (libjpeg's own scaling)."""
 _DECODER_ERRORS = (
@@ -63,35 +52,8 @@ class DecodedImage(Record):
     height: int
 
 
-def decode(picture: Picture, spec: Preprocessing, limits: ImageLimits, deadline: float | None = None) -> DecodedImage:
-    """Decode, turn upright, put on white, convert and resize to `spec.size`: height x width x channels bytes.
-
-    Raises ImageError (422) for a broken picture, ImageDimensionsError when the memory for it is missing, and
-    ImageTimeoutError when it takes longer than `limits.decode_timeout_s`; OutOfTimeError (503) when what may take long
-    is not done by the request's own `deadline` (time.monotonic()).
-    """
-    seconds, memory = _estimate(picture)
-    memory += picture.pixels * _ALPHA_BYTES if spec.color == "rgba" else 0
-    left = function_memory.left(limits.function_memory_bytes)
-    if left is not None and memory > left:
-        raise ImageDimensionsError(f"{picture} takes {memory} bytes to decode, {left} are left")
-    if picture.slow or seconds > _IN_PROCESS_S or memory > _IN_PROCESS_BYTES:
-        from classifier.decode_process import decode_apart
-
-        return decode_apart(picture, spec, limits, deadline)
-    return render(picture, spec, limits)
-
-
-def _estimate(picture: Picture) -> tuple[float, int]:
-    """Return seconds and bytes that the picture may cost, from its header."""
-    nanoseconds, size = _COSTS.get(picture.format, (0, 0))
-    seconds = picture.pixels * (nanoseconds + (picture.scans - 1) * _SCAN_NS) / 1e9
-    decoded = picture.pixels // _large_scale(picture) ** 2 * size
-    return seconds, decoded + picture.coefficient_bytes + len(picture.data)
-
-
 def render(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> DecodedImage:
-    """Do what `decode` promises in this process."""
+    """Do what `decode.decode` promises in this process, whatever it costs."""
     try:
         image = _load(picture, spec, limits)
         width, height = (image.width, image.height) if not picture.width else (picture.width, picture.height)
@@ -134,14 +96,15 @@ def _reduce(image: Any, picture: Picture, spec: Preprocessing) -> None:  # noqa:
     `fast_decode` keeps at least twice the size that resizing then asks for, so that little of it shows.
     """
     height, width = spec.size if picture.orientation < 5 else spec.size[::-1]
-    scale = _large_scale(picture)
+    scale = large_scale(picture)
     while spec.fast_decode and scale < 8 and min(picture.width // width, picture.height // height) >= 4 * scale:
         scale *= 2
     if scale > 1:
         image.draft(None, (max(1, picture.width // scale), max(1, picture.height // scale)))
 
 
-def _large_scale(picture: Picture) -> int:
+def large_scale(picture: Picture) -> int:
+    """Return 1, 2, 4 or 8: a very large JPEG is decoded at that part of its size."""
     scale = 1
     while picture.format == "JPEG" and picture.pixels > _FULL_DECODE_PIXELS * scale * scale and scale < 8:
         scale *= 2

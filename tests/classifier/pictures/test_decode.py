@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from tests import pictures
-from tests.decoding import OPAQUE, WHITE, decode, encoded, full_size, same
+from tests.support import pictures
+from tests.support.decoding import OPAQUE, WHITE, decode, encoded, full_size, same
 
 
 @pytest.mark.parametrize("name", OPAQUE)

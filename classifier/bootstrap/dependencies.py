@@ -1,0 +1,77 @@
+"""Makes the dependencies importable: the light part lies ready in the package, TensorFlow's is unpacked when needed.
+
+Without a pack beside the code (a checkout, a virtual environment) everything here does nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from classifier.bootstrap.removed import RemovedModuleFinder
+
+PACK_NAME = "tensorflow.pack"
+"""The pack's file name, at the root of the package."""
+
+_ROOT = Path(__file__).resolve().parents[2]
+_lock = threading.Lock()
+_folder: Path | None = None
+_finder: RemovedModuleFinder | None = None
+
+
+def make_importable(root: Path = _ROOT) -> None:
+    """Put the package's root on `sys.path`, and let a module that the packer removed name the rule. Microseconds."""
+    global _finder
+    pack = root / PACK_NAME
+    if not pack.is_file():
+        return
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    from classifier.bootstrap.removed import RemovedModuleFinder
+
+    if _finder is None:
+        _finder = RemovedModuleFinder(pack)
+        sys.meta_path.append(_finder)
+
+
+def ensure_tensorflow(root: Path = _ROOT, parent: Path | None = None) -> dict[str, float]:
+    """Unpack TensorFlow's dependencies into `parent` (default: `$TMPDIR` or /tmp) and make them importable.
+
+    Returns milliseconds by phase, with the sum as `unpack`; an empty dict when there is no pack or it was done before.
+    Raises PackError. Safe to call from several threads: one works, the others wait for it.
+    """
+    global _folder
+    pack = root / PACK_NAME
+    with _lock:
+        if _folder is not None or not pack.is_file():
+            return {}
+        make_importable(root)
+        started = time.perf_counter()
+        folder, phases = _unpack_once(pack, parent or Path(os.environ.get("TMPDIR", "/tmp")))  # noqa: S108  (Lambda's only writable place)
+        _import_from(folder)
+        if _finder:
+            _finder.is_unpacked = True
+        _folder = folder
+        return {**phases, "unpack": round((time.perf_counter() - started) * 1000, 2)}
+
+
+def _import_from(folder: Path) -> None:
+    from classifier.bootstrap.stored import Store
+
+    sys.path_hooks.insert(0, Store(folder))
+    sys.path_importer_cache.pop(str(folder), None)
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+    importlib.invalidate_caches()
+
+
+def _unpack_once(pack: Path, parent: Path) -> tuple[Path, dict[str, float]]:
+    from classifier.bootstrap.unpack import unpack
+
+    return unpack(pack, parent)

@@ -1,0 +1,1 @@
+"""Which objects in S3 are the model, and what they say."""

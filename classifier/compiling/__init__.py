@@ -1,0 +1,1 @@
+"""Making the compiled form of a bundle."""

@@ -1,0 +1,1 @@
+"""Fetching a stranger's link: what may be dialled, and what it may cost."""

@@ -1,0 +1,49 @@
+"""Which way a checked picture is decoded: here, in a process apart, or not at all, by what its header says it costs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from classifier import function_memory
+from classifier.errors import ImageDimensionsError
+from classifier.pictures.render import large_scale, render
+
+if TYPE_CHECKING:
+    from classifier.pictures.headers.picture import ImageLimits, Picture
+    from classifier.pictures.preprocessing import Preprocessing
+    from classifier.pictures.render import DecodedImage
+
+_COSTS = {"JPEG": (30, 8), "PNG": (80, 13), "GIF": (50, 10), "WEBP": (130, 21), "BMP": (40, 9)}
+"""Most nanoseconds and bytes a pixel, on one core of a 2.5 GHz Xeon, rounded up: docs/internals/pictures.md."""
+_SCAN_NS = 1.5
+_ALPHA_BYTES = 4
+"""More a pixel for RGBA, which is made beside what was decoded."""
+_IN_PROCESS_S = 1.0
+_IN_PROCESS_BYTES = 300_000_000
+
+
+def decode(picture: Picture, spec: Preprocessing, limits: ImageLimits, deadline: float | None = None) -> DecodedImage:
+    """Decode, turn upright, put on white, convert and resize to `spec.size`: height x width x channels bytes.
+
+    Raises ImageError (422) for a broken picture, ImageDimensionsError when the memory for it is missing, and
+    ImageTimeoutError when it takes longer than `limits.decode_timeout_s`; OutOfTimeError (503) when what may take long
+    is not done by the request's own `deadline` (time.monotonic()).
+    """
+    seconds, memory = _estimate(picture)
+    memory += picture.pixels * _ALPHA_BYTES if spec.color == "rgba" else 0
+    left = function_memory.left(limits.function_memory_bytes)
+    if left is not None and memory > left:
+        raise ImageDimensionsError(f"{picture} takes {memory} bytes to decode, {left} are left")
+    if picture.slow or seconds > _IN_PROCESS_S or memory > _IN_PROCESS_BYTES:
+        from classifier.pictures.apart import decode_apart
+
+        return decode_apart(picture, spec, limits, deadline)
+    return render(picture, spec, limits)
+
+
+def _estimate(picture: Picture) -> tuple[float, int]:
+    """Return seconds and bytes that the picture may cost, from its header."""
+    nanoseconds, size = _COSTS.get(picture.format, (0, 0))
+    seconds = picture.pixels * (nanoseconds + (picture.scans - 1) * _SCAN_NS) / 1e9
+    decoded = picture.pixels // large_scale(picture) ** 2 * size
+    return seconds, decoded + picture.coefficient_bytes + len(picture.data)

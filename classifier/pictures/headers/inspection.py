@@ -1,0 +1,90 @@
+"""What a picture's header says, read without Pillow: its format, size and cost, and whether it may be decoded at all.
+
+Everything that can be refused is refused here, before numpy or Pillow is imported.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from classifier.errors import ImageError, ImageFormatError, ImageTooLargeError
+from classifier.pictures.headers.picture import ImageLimits, Picture
+
+__all__ = ["ImageLimits", "Picture", "inspect", "sniff"]
+
+_DIB_HEADERS = {12, 16, 40, 52, 56, 64, 108, 124}
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_JPEG2000 = (b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")
+_TGA_FOOTER = b"TRUEVISION-XFILE.\0"
+
+
+def sniff(data: bytes) -> str | None:
+    """Return the name of the format that the bytes begin like, or None; the names are those of `settings.FORMATS`.
+
+    TGA alone has its signature at the end; files without it (TGA 1) are not recognised.
+    """
+    head = data[:32]
+    if head.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _DIB_HEADERS:
+        return "BMP"
+    return _sniff_rarer(head, data)
+
+
+def _sniff_rarer(head: bytes, data: bytes) -> str | None:
+    if head.startswith(_TIFF):
+        return "TIFF"
+    if head[4:8] == b"ftyp":
+        brands = data[8 : min(int.from_bytes(head[:4]), 256)]
+        return "AVIF" if b"avif" in brands or b"avis" in brands else None
+    if head.startswith(_JPEG2000):
+        return "JPEG2000"
+    if head[:1] == b"P" and head[1:2] in b"123456" and head[2:3].isspace():
+        return "PPM"
+    if head.startswith(b"\0\0\x01\0") and head[5:6] == b"\0" and head[4:5] != b"\0":
+        return "ICO"
+    return "TGA" if data.endswith(_TGA_FOOTER) else None
+
+
+def inspect(data: bytes, limits: ImageLimits) -> Picture:
+    """Read the header and hold it against the limits.
+
+    Raises ImageTooLargeError (413), ImageFormatError (415: no picture, or a format that is not allowed),
+    ImageDimensionsError and ImageComplexityError (422), and ImageError (422) for what is visibly broken or cut off.
+    """
+    if len(data) > limits.max_bytes:
+        raise ImageTooLargeError(f"{len(data)} bytes, at most {limits.max_bytes}")
+    name = sniff(data)
+    if name not in limits.formats:
+        accepted = ", ".join(limits.formats)
+        raise ImageFormatError(
+            f"the bytes begin like {name or 'no known format'}, accepted are {accepted}",
+            public=f"This is not a picture in an accepted format ({accepted}).",
+        )
+    try:
+        return _read(str(name), data, limits)
+    except (struct.error, IndexError) as error:
+        raise ImageError(f"the {name} header is cut off: {error}") from error
+
+
+def _read(name: str, data: bytes, limits: ImageLimits) -> Picture:
+    match name:
+        case "JPEG":
+            from classifier.pictures.headers.jpeg import read
+        case "PNG":
+            from classifier.pictures.headers.png import read
+        case "GIF":
+            from classifier.pictures.headers.gif import read
+        case "WEBP":
+            from classifier.pictures.headers.webp import read
+        case "BMP":
+            from classifier.pictures.headers.bmp import read
+        case _:
+            return Picture(name, 0, 0, data, slow=True)
+    return read(data, limits)

@@ -1,0 +1,1 @@
+"""How TensorFlow is made to fit: the packer and the framework's plugin."""
