@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from classifier.bundles.store import ModelStore
     from classifier.compiling.compile_job import CompileJobs
     from classifier.engines.engine import Loaded
-    from classifier.engines.named_models import NamedModels
     from classifier.links.netguard import AddressRule
+    from classifier.named_models import NamedModels
     from classifier.settings import Settings
     from model_loader import ModelLoader
 
@@ -113,7 +113,7 @@ def _loader(store: ModelStore, settings: Settings) -> ModelLoader:
 
 def _named_models(store: ModelStore, settings: Settings, memory_left: Callable[[], int | None]) -> NamedModels:
     """The models in the folders under the prefix, each with a loader of its own."""
-    from classifier.engines.named_models import NamedModels, Place
+    from classifier.named_models import NamedModels, Place
 
     def place_of(name: str) -> Place:
         folder = store.inside(name, settle_s=settings.swap_settle_s, max_bytes=settings.max_model_bytes)

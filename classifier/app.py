@@ -25,7 +25,7 @@ from classifier.web.sources import Batch, read_question
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from classifier.engines.named_models import NamedModels
+    from classifier.named_models import NamedModels
     from classifier.service import Classifier
     from classifier.settings import Settings
     from model_loader import ModelLoader

@@ -60,7 +60,7 @@ def _failed(text: str, code: int) -> int:
 
 
 def _module(verb: str) -> Any:  # noqa: ANN401 - one of our own
-    return importlib.import_module(f"models.{verb.replace('-', '_')}")
+    return importlib.import_module(f"lifecycle.{verb.replace('-', '_')}")
 
 
 def _parser() -> argparse.ArgumentParser:

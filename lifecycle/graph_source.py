@@ -19,7 +19,7 @@ from classifier.phases import Phases
 from lifecycle import source as sources
 from lifecycle import tensorflow_graph
 from lifecycle.errors import ModelsError
-from lifecycle.publish import Prepared, answers, compiled_facts, keras_engine, litert_engine
+from lifecycle.preparing import Prepared, answers, compiled_facts, keras_engine, litert_engine
 from lifecycle.release import Release, as_bundle
 from lifecycle.serving_options import written_out
 

@@ -18,7 +18,7 @@ from lifecycle.console import Console, megabytes
 from lifecycle.errors import ModelsError, PlaceError, UsageError
 from lifecycle.marks import read_mark
 from lifecycle.place import Place, find_place, s3_trouble
-from lifecycle.publish import compiled_facts
+from lifecycle.preparing import compiled_facts
 from lifecycle.release import MAX_PUT_BYTES, VERSIONS, usable_report
 from lifecycle.timeline import BY_HAND, LOOK_S, Timeline, read_timeline
 

@@ -7,15 +7,15 @@ nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifier.pictures.preprocessing import CHOICES
-from lifecycle import serving_options, source
+from lifecycle import reading, serving_options, source
 from lifecycle.console import Console, megabytes
 from lifecycle.errors import UsageError
 from lifecycle.place import Place, find_place
+from lifecycle.preparing import Prepared, answers, compiled_facts, keras_engine, litert_engine
 from lifecycle.release import Release, as_bundle, put_release, usable_report
 from lifecycle.timeline import read_timeline
 
@@ -23,21 +23,11 @@ if TYPE_CHECKING:
     import argparse
 
     from classifier.bundles.compiled import Report
-    from classifier.bundles.serving import Serving
-    from classifier.engines.engine import Engine
     from lifecycle.serving_options import Sample
     from lifecycle.source import KerasSource
     from lifecycle.timeline import Timeline
 
 NAME = "publish"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """A release that was checked, and what each sample picture gives."""
-
-    release: Release
-    samples: list[dict[str, Any]] = field(default_factory=list)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +69,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
 def prepare(options: argparse.Namespace, place: Place, console: Console) -> Prepared:
     """Everything that is done before S3 is written to. ModelsError and ModelError refuse the model."""
     console.progress(f"reading {', '.join(str(path) for path in options.source)}")
-    found = source.read_source(options.source, options.input, options.output)
+    found = reading.read_source(options.source, options.input, options.output)
     samples = serving_options.read_samples(options.sample)
     asked = serving_options.wanted(options, options.source)
     if isinstance(found, source.KerasSource):
@@ -139,46 +129,6 @@ def _compiled(
     if not report.usable:
         console.warn(f"TensorFlow will serve this model, not LiteRT: {report.reason}")
     return report, {FORM_FILES[form]: data for form, data in forms.items()}
-
-
-def compiled_facts(report: Report) -> dict[str, Any]:
-    """What published.json tells of a compiled form."""
-    compared = report.measured.get("float32", {})
-    return {
-        "usable": report.usable,
-        "reason": report.reason,
-        "largest_difference": compared.get("largest_difference"),
-        "bytes": report.model_bytes,
-    }
-
-
-def keras_engine(call: Any) -> Engine:  # noqa: ANN401 - a traced function
-    """TensorFlow's engine for a model that is loaded already."""
-    from classifier.engines.keras_engine import KerasEngine
-
-    return KerasEngine(call)
-
-
-def litert_engine(compiled: dict[str, bytes]) -> dict[str, Engine]:
-    """LiteRT's engine by its name, none if nothing was compiled."""
-    from classifier.bundles.compiled import MODEL
-    from classifier.engines.litert_engine import LiteRtEngine, thread_count
-
-    return {"litert": LiteRtEngine(compiled[MODEL], thread_count())} if MODEL in compiled else {}
-
-
-def answers(sample: Sample, serving: Serving, engines: dict[str, Engine]) -> dict[str, Any]:
-    """What each engine says of one picture."""
-    from classifier.pictures.decode import decode
-    from classifier.pictures.headers.inspection import inspect
-    from classifier.pictures.headers.picture import ImageLimits
-
-    limits = ImageLimits()
-    decoded = decode(inspect(sample.data, limits), serving.preprocessing, limits)
-    array = serving.preprocessing.to_array(decoded.pixels)
-    return {"sample": sample.name} | {
-        name: serving.predictions(engine.predict(array)) for name, engine in engines.items()
-    }
 
 
 def _told(prepared: Prepared, place: Place, timeline: Timeline, *, live: bool) -> tuple[dict[str, Any], list[str]]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
 
-from local.function import REGION
+from local.account import REGION
 from local.s3 import LocalS3
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from local.function import REGION, Function
+from local.account import REGION
+from local.function import Function
 from local.launch import PROJECT, credentials
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from local.function import ACCOUNT, REGION
+from local.account import ACCOUNT, REGION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,23 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from local.account import ACCOUNT, REGION
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from local.event_bridge import EventRule
-
-ACCOUNT = "123456789012"
-REGION = "us-east-1"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class S3Trigger:
-    """S3 events that start a function: `event` is as in a notification, `s3:ObjectCreated:*` for one."""
-
-    bucket: str
-    event: str = "s3:ObjectCreated:*"
-    prefix: str = ""
-    suffix: str = ""
+    from local.s3_changes import S3Trigger
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local.function import REGION
+from local.account import REGION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

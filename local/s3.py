@@ -12,7 +12,7 @@ from functools import cache
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
-from local.function import REGION
+from local.account import REGION
 from local.launch import credentials
 from local.s3_changes import S3Change, changes_of
 from local.web import LOOPBACK

@@ -13,14 +13,22 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote_plus, unquote
 from xml.etree import ElementTree
 
-from local.function import REGION
+from local.account import REGION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from local.function import S3Trigger
-
 _sequence = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Trigger:
+    """S3 events that start a function: `event` is as in a notification, `s3:ObjectCreated:*` for one."""
+
+    bucket: str
+    event: str = "s3:ObjectCreated:*"
+    prefix: str = ""
+    suffix: str = ""
 
 
 @dataclass(frozen=True, slots=True)

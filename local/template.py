@@ -14,9 +14,11 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from local.account import ACCOUNT, REGION
 from local.event_bridge import FILTERS, EventRule
-from local.function import ACCOUNT, REGION, Function, S3Trigger
+from local.function import Function
 from local.launch import PROJECT
+from local.s3_changes import S3Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,20 +1,51 @@
-"""Who may import whom, and what may be imported where."""
+"""Who may import whom: one table by folder, which reads like the picture in docs/internals/architecture.md."""
 
 from __future__ import annotations
 
 import ast
+import re
 import sys
-from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
-FILES = sorted([*ROOT.glob("*.py"), *(ROOT / "classifier").rglob("*.py")])
-OURS = ("classifier", "handler", "model_loader")
+from local.launch import PROJECT
+from tests.support.imports import Import, imports_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BASE = ("errors", "function_memory", "logs", "metrics", "phases", "records", "settings")
+"""What everybody in classifier/ uses; the other modules at its top compose the rest."""
+
+# Floor by floor: a room uses rooms above it in this table only, so that there can be no circle.
+MAY_IMPORT: dict[str, str] = {
+    "base": "",
+    "bootstrap": "",
+    "keras_json": "base",
+    "links": "base",
+    "pictures": "base",
+    "s3": "base",
+    "web": "base",
+    "bundles": "base pictures s3",
+    "keras_weights": "base keras_json",
+    "engines": "base bootstrap bundles keras_json keras_weights",
+    "compiling": "base bundles engines pictures s3",
+    "tf_serving": "base bundles pictures web",
+    "model_loader": "base bundles engines s3",
+    "composition": "base bundles model_loader pictures s3 tf_serving web",
+    "bulk": "base composition pictures s3 web",
+    "handler": "base bootstrap bulk bundles compiling composition engines links model_loader pictures",
+    "local": "base bundles",
+    "lifecycle": "base bulk bundles compiling composition engines keras_json keras_weights pictures s3 web",
+    "tools/packaging": "bootstrap bundles compiling engines handler pictures",
+    "tools/benchmarks": "bootstrap bundles compiling engines handler local s3",
+    "tools/chaos": "base bundles compiling links local",
+    "tools/training": "",
+}
 OWNERS = {
-    "PIL": ("classifier/pictures/images.py", "classifier/pictures/apart.py"),
+    "PIL": ("classifier/pictures/render.py",),
     "boto3": (),
     "botocore": ("classifier/s3/http.py",),
     "ssl": ("classifier/links/dial.py", "classifier/links/fetch.py"),
@@ -28,72 +59,82 @@ OWNERS = {
         "classifier/keras_weights/",
         "classifier/keras_json/own_layers.py",
     ),
-    "keras": (
-        "classifier/engines/",
-        "classifier/compiling/compiler.py",
-        "classifier/keras_json/",
-        "classifier/keras_weights/",
-    ),
+    "keras": ("classifier/engines/", "classifier/compiling/", "classifier/keras_json/", "classifier/keras_weights/"),
     "h5py": ("classifier/engines/", "classifier/keras_weights/"),
     "ai_edge_litert": ("classifier/engines/", "classifier/compiling/compiler.py"),
     "multipart": ("classifier/web/uploads.py",),
     "pickle": (),
     "marshal": (),
 }
-"""Libraries that one part of the program owns; all others go through it. A folder ends with a slash."""
+"""Libraries that one part of what is deployed owns; all others go through it. A folder ends with a slash."""
+
+DEPLOYED = ("handler.py", "model_loader.py", "classifier/")
+FOLDERS = ("classifier", "lifecycle", "local", "tools")
+FILES = sorted([*PROJECT.glob("*.py"), *(path for folder in FOLDERS for path in (PROJECT / folder).rglob("*.py"))])
+NAMES = [path.relative_to(PROJECT).as_posix() for path in FILES]
+IMPORTS = {name: imports_of(PROJECT / name) for name in NAMES}
+MODULES = {name.removesuffix(".py").removesuffix("/__init__").replace("/", "."): name for name in NAMES}
 
 
-@dataclass(frozen=True)
-class Import:
-    """One imported module: where, whether at the module's top, and whether only for type checkers."""
-
-    module: str
-    top: bool
-    typing_only: bool
-
-
-def _target(module: str, name: str) -> str:
-    """What `from module import name` imports: a module of ours, or something in one."""
-    inner = ROOT / module.replace(".", "/") / name
-    return f"{module}.{name}" if inner.with_suffix(".py").exists() or inner.is_dir() else module
-
-
-def _imports(path: Path) -> list[Import]:
-    found: list[Import] = []
-
-    def visit(node: ast.AST, *, top: bool, typing_only: bool) -> None:
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.Import):
-                found.extend(Import(alias.name, top, typing_only) for alias in child.names)
-            elif isinstance(child, ast.ImportFrom):
-                assert child.level == 0, f"{path}: relative import"
-                names = {_target(child.module or "", alias.name) for alias in child.names}
-                found.extend(Import(name, top, typing_only) for name in sorted(names))
-            else:
-                inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-                checking = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
-                visit(child, top=top and not inside, typing_only=typing_only or checking)
-
-    visit(ast.parse(path.read_text(encoding="utf-8")), top=True, typing_only=False)
-    return found
+def room_of(module: str) -> str | None:
+    """The row of the table that a module of ours belongs to; None for somebody else's, and for a folder's own name."""
+    parts = module.split(".")
+    if parts[0] == "tools":
+        return "/".join(parts[:2]) if len(parts) > 2 else None
+    if parts[0] != "classifier":
+        return parts[0] if module in MODULES else None
+    if len(parts) == 1:
+        return None
+    if (len(parts) == 2 and module not in MODULES) or (PROJECT / "classifier" / parts[1]).is_dir():
+        return parts[1]
+    return "base" if parts[1] in BASE else "composition"
 
 
-IMPORTS = {path.relative_to(ROOT).as_posix(): _imports(path) for path in FILES}
+def crossings(name: str, found: list[Import]) -> set[tuple[str, str]]:
+    """From which room to which another the imports of a file lead, those for type checkers included."""
+    module = name.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    here = room_of(module) or module
+    rooms = {room for one in found if (room := room_of(one.module)) and room != here}
+    return {(here, room) for room in rooms}
 
 
-@pytest.mark.parametrize("name", [name for name in IMPORTS if name.startswith("classifier/")])
-def test_the_package_never_imports_the_root_modules(name: str) -> None:
-    above = [one.module for one in IMPORTS[name] if one.module in ("handler", "model_loader") and not one.typing_only]
-    assert above == []
+def test_a_room_imports_exactly_the_rooms_that_the_table_names() -> None:
+    edges = {edge for name, found in IMPORTS.items() for edge in crossings(name, found)}
+    seen = {room: " ".join(sorted(target for start, target in edges if start == room)) for room in MAY_IMPORT}
+    assert {start for start, _ in edges} - {*MAY_IMPORT} == {*()}
+    assert seen == MAY_IMPORT
 
 
-def test_nobody_imports_the_handler() -> None:
-    assert [name for name, found in IMPORTS.items() if any(one.module == "handler" for one in found)] == []
+def test_the_table_has_no_circle() -> None:
+    order = list(MAY_IMPORT)
+    upward = [
+        (room, one) for room in order for one in MAY_IMPORT[room].split() if order.index(one) >= order.index(room)
+    ]
+    assert upward == []
 
 
-@pytest.mark.parametrize("name", IMPORTS)
+@pytest.mark.parametrize("room", [room for room in MAY_IMPORT if room != "tools/training"])
+def test_a_planted_upward_import_fails(room: str) -> None:
+    name = next(name for module, name in MODULES.items() if room_of(module) == room)
+    planted = [Import("tools.training.command", top=False, typing_only=True)]
+    edges = crossings(name, [*IMPORTS[name], *planted])
+    assert {target for start, target in edges if start == room} - {*MAY_IMPORT[room].split()} == {"tools/training"}
+
+
+def test_there_is_no_circle_of_modules() -> None:
+    edges = {
+        module: {one.module for one in IMPORTS[name] if one.module in MODULES and one.module != module}
+        for module, name in MODULES.items()
+    }
+    done: set[str] = set()
+    while leaves := {module for module, targets in edges.items() if module not in done and targets <= done}:
+        done |= leaves
+    assert sorted(set(edges) - done) == []
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith(DEPLOYED)])
 def test_only_the_standard_library_and_ourselves_are_imported_at_the_top(name: str) -> None:
-    allowed = sys.stdlib_module_names | set(OURS)
+    allowed = sys.stdlib_module_names | {"classifier", "handler", "model_loader"}
     heavy = [one.module for one in IMPORTS[name] if one.top and not one.typing_only]
     assert [module for module in heavy if module.partition(".")[0] not in allowed] == []
 
@@ -103,35 +144,19 @@ def test_each_library_has_its_owner(library: str) -> None:
     users = {
         name
         for name, found in IMPORTS.items()
-        if any(one.module.partition(".")[0] == library and not one.typing_only for one in found)
+        if name.startswith(DEPLOYED)
+        and any(one.module.partition(".")[0] == library and not one.typing_only for one in found)
     }
     assert {name for name in users if not name.startswith(OWNERS[library])} == set()
 
 
-def test_errors_depend_on_nothing_of_ours() -> None:
-    assert [one for one in IMPORTS["classifier/errors.py"] if one.module.partition(".")[0] in OURS] == []
-
-
-def test_there_is_no_circle_of_imports() -> None:
-    modules = {name.removesuffix(".py").removesuffix("/__init__").replace("/", "."): name for name in IMPORTS}
-    edges = {
-        module: {one.module for one in IMPORTS[name] if one.top and not one.typing_only and one.module in modules}
-        for module, name in modules.items()
-    }
-    done: set[str] = set()
-    while leaves := {module for module, targets in edges.items() if module not in done and targets <= done}:
-        done |= leaves
-    assert set(edges) - done == set()
-
-
-@pytest.mark.parametrize("path", sorted(ROOT.glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(PROJECT.glob("*.py")), ids=lambda path: path.name)
 def test_no_root_module_shadows_a_dependency(path: Path) -> None:
     assert path.stem not in sys.stdlib_module_names
-    elsewhere = [folder for folder in sys.path if folder and Path(folder).resolve() != ROOT]
-    before = sys.path[:]
+    elsewhere = [folder for folder in sys.path if folder and folder not in (str(PROJECT), ".")]
+    before, cached = sys.path[:], sys.modules.pop(path.stem, None)
     sys.path[:] = elsewhere
     try:
-        cached = sys.modules.pop(path.stem, None)
         assert find_spec(path.stem) is None
     finally:
         sys.path[:] = before
@@ -139,9 +164,20 @@ def test_no_root_module_shadows_a_dependency(path: Path) -> None:
             sys.modules[path.stem] = cached
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_files_stay_small_and_say_what_they_own(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", NAMES)
+def test_files_stay_small_and_say_what_they_own(name: str) -> None:
+    text = (PROJECT / name).read_text(encoding="utf-8")
     assert ast.get_docstring(ast.parse(text))
     assert len(text.splitlines()) <= 320
-    assert path.stem not in ("utils", "helpers", "common")
+    assert name.rpartition("/")[2] not in ("utils.py", "helpers.py", "common.py")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if re.match(r"classifier/.*__init__\.py", name)])
+def test_a_package_of_what_is_deployed_costs_nothing_to_import(name: str) -> None:
+    assert len(ast.parse((PROJECT / name).read_text(encoding="utf-8")).body) == 1, "only its docstring"
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "tests").rglob("test_*.py")), ids=lambda path: path.stem)
+def test_a_test_lies_where_what_it_tests_does(path: Path) -> None:
+    folder = path.parent.relative_to(PROJECT / "tests")
+    assert folder.as_posix() in (".", "whole", "classifier/web/page") or (PROJECT / folder).is_dir()

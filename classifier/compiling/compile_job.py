@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from classifier import logs
 from classifier.bundles.bundle import PUBLISHED, ROLES, Snapshot, Unsettled
 from classifier.bundles.compiled import MODEL, REPORT, Report, key_of
+from classifier.bundles.names import is_name
 from classifier.compiling.compiler import compile_bundle, refused_report
-from classifier.engines.named_models import is_name
 from classifier.errors import ModelError, StorageUnavailableError
 from classifier.pictures.headers.picture import ImageLimits
 from classifier.s3.storage import ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError

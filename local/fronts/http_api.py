@@ -11,8 +11,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from local.account import ACCOUNT, REGION
 from local.fronts.http import HttpReply, HttpRequest, headers_of, json_message, parameters, reply_parts, request_time
-from local.function import ACCOUNT, REGION
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from local.account import ACCOUNT, REGION
 from local.fronts.http import BadReplyError, HttpReply, HttpRequest, headers_of, html_page, reply_parts
-from local.function import ACCOUNT, REGION
 
 
 @dataclass(frozen=True, slots=True)

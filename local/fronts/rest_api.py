@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
+from local.account import ACCOUNT
 from local.fronts.http import HttpReply, HttpRequest, headers_of, json_message, parameters, reply_parts, request_time
-from local.function import ACCOUNT
 
 
 @dataclass(frozen=True, slots=True)

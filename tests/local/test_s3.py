@@ -12,9 +12,10 @@ import pytest
 from boto3.s3.transfer import TransferConfig
 
 from local.cloud import Config, LocalLambda
-from local.function import Function, S3Trigger
+from local.function import Function
 from local.launch import PROJECT, Code
 from local.s3 import LocalS3
+from local.s3_changes import S3Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from classifier.settings import Settings
-from local.function import S3Trigger
 from local.launch import PROJECT
+from local.s3_changes import S3Trigger
 from local.template import Resolver, TemplateError, _functions, read_template
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from local.account import REGION
 from local.aws import LocalAws, errors_in
-from local.function import REGION
 from local.launch import PROJECT, credentials
 
 pytestmark = pytest.mark.lambda_  # cfn-lint's rules take seconds to load

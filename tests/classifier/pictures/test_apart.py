@@ -95,7 +95,7 @@ APART: dict[str, Callable[[Picture], Picture]] = {
 def test_what_may_cost_much_is_decoded_apart(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
     picture = inspect(OPAQUE["JPEG"], LIMITS)
     there = DecodedImage(b"", "JPEG", 1, 1)
-    monkeypatch.setattr(apart, "decode_apart", lambda *_: apart)
+    monkeypatch.setattr(apart, "decode_apart", lambda *_: there)
     spec = Preprocessing(size=(20, 30))
     assert decoding.decode(picture, spec, LIMITS) != there
     assert decoding.decode(APART[why](picture), spec, LIMITS) == there

@@ -255,5 +255,5 @@ def test_over_the_limit_the_largest_parts_are_named(tmp_path: Path) -> None:
 
 
 def test_a_package_that_does_not_work_fails_with_its_last_words(tmp_path: Path) -> None:
-    with pytest.raises(check.PackageError, match="cannot import name 'bootstrap' from 'classifier'"):
+    with pytest.raises(check.PackageError, match=r"No module named 'classifier\.bootstrap'"):
         check.use(build_package(tmp_path))

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="the framew
 
 HARNESS = """
 const [folder, functions, act] = [process.argv[1], JSON.parse(process.argv[2]), process.argv[3]];
-const Plugin = require(process.cwd() + '/packaging/plugin');
+const Plugin = require(process.cwd() + '/tools/packaging/plugin');
 const service = { functions, package: {}, custom: { pythonRequirements: { usePoetry: false } } };
 class Failure extends Error {}
 const plugin = new Plugin({ serviceDir: folder, service, classes: { Error: Failure } }, {}, { log: { notice() {} } });

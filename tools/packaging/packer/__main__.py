@@ -10,7 +10,7 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Parse the command line, build, and say what came out. 1 when the package is over a limit or does not work."""
-    from . import build, check, pack
+    from tools.packaging.packer import build, check, pack
 
     parser = argparse.ArgumentParser(prog="packer", description=__doc__)
     parser.add_argument("--installed", type=Path, required=True, help="folder of installed requirements")

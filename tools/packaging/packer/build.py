@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from classifier.bootstrap import archive
 from classifier.bootstrap.dependencies import PACK_NAME
-
-from . import bytecode, check, gather, pack, rules, slim, zipping
+from tools.packaging.packer import bytecode, check, gather, pack, rules, slim, zipping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from . import zipping
+from tools.packaging.packer import zipping
 
 UNZIPPED_LIMIT = 262_144_000
 """https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html, as the next one"""

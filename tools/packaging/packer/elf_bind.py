@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import elf, elf_hash
-from . import elf_tables as tables
-from .elf_tables import UnusualLayoutError
+from tools.packaging.packer import elf, elf_hash
+from tools.packaging.packer import elf_tables as tables
+from tools.packaging.packer.elf_tables import UnusualLayoutError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import elf_tables as tables
+from tools.packaging.packer import elf_tables as tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

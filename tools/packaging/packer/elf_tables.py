@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import elf
+from tools.packaging.packer import elf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,9 +8,8 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from classifier.bootstrap.stored import LENGTH_BYTES, STORE
-
-from .bytecode import STUB
-from .slim import module_of
+from tools.packaging.packer.bytecode import STUB
+from tools.packaging.packer.slim import module_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from classifier.bootstrap.archive import HEADER, MAGIC
-
-from .slim import is_shared_object, walk
+from tools.packaging.packer.slim import is_shared_object, walk
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from . import elf, elf_bind, elf_tables
+from tools.packaging.packer import elf, elf_bind, elf_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from .rules import Rule, Rules
+    from tools.packaging.packer.rules import Rule, Rules
 
 _MODULE = re.compile(r"(?:\.cpython-[^/]*|\.abi3)?\.(?:py|so)$")
 

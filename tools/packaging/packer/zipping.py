@@ -7,8 +7,8 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
-from . import bytecode
-from .slim import is_shared_object, walk
+from tools.packaging.packer import bytecode
+from tools.packaging.packer.slim import is_shared_object, walk
 
 _DEFLATE_LEVEL = {"quick": 1, "release": 9}
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 
-PAGE = PROJECT / "classifier" / "page.html"
+PAGE = PROJECT / "classifier" / "web" / "page.html"
 DEMO = PROJECT / "examples" / "clothing"
 AXE = PROJECT / "node_modules" / "axe-core" / "axe.min.js"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

@@ -12,8 +12,8 @@ import pytest
 from classifier.app import App
 from classifier.bundles.bundle import Part, Snapshot, Unsettled
 from classifier.bundles.reader import BundleReader, View
-from classifier.engines.named_models import MAX_MODELS, NamedModels, Place
 from classifier.errors import NotFoundError
+from classifier.named_models import MAX_MODELS, NamedModels, Place
 from classifier.pictures.headers.picture import ImageLimits
 from classifier.s3.storage import S3
 from classifier.service import Classifier, ImageStore

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from classifier import logs
 from classifier.bundles.bundle import Snapshot
+from classifier.bundles.names import is_name
 from classifier.errors import NotFoundError
 from classifier.records import Record
 
@@ -16,18 +16,10 @@ if TYPE_CHECKING:
     from classifier.bundles.reader import BundleReader
     from model_loader import ModelLoader
 
-NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
-RESERVED = ("compiled", "probes")
-"""Folders of the model that lies under the prefix itself."""
 LOOK_S = 2.0
 MAX_MODELS = 50
 LEAST_BYTES, TIMES_WEIGHTS = 150_000_000, 4
 """What loading takes: weights as read, as parsed, as variables and in the graph, and never less than the first."""
-
-
-def is_name(text: str) -> bool:
-    """Whether a model may be called that: a name is one folder, never a path."""
-    return NAME.fullmatch(text) is not None and text not in RESERVED
 
 
 class Place(Record):

@@ -1,0 +1,61 @@
+"""What publishing makes of any source before S3 is written to: a release that was checked, and what samples give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from classifier.bundles.compiled import Report
+    from classifier.bundles.serving import Serving
+    from classifier.engines.engine import Engine
+    from lifecycle.release import Release
+    from lifecycle.serving_options import Sample
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A release that was checked, and what each sample picture gives."""
+
+    release: Release
+    samples: list[dict[str, Any]] = field(default_factory=list)
+
+
+def compiled_facts(report: Report) -> dict[str, Any]:
+    """What published.json tells of a compiled form."""
+    compared = report.measured.get("float32", {})
+    return {
+        "usable": report.usable,
+        "reason": report.reason,
+        "largest_difference": compared.get("largest_difference"),
+        "bytes": report.model_bytes,
+    }
+
+
+def keras_engine(call: Any) -> Engine:  # noqa: ANN401 - a traced function
+    """TensorFlow's engine for a model that is loaded already."""
+    from classifier.engines.keras_engine import KerasEngine
+
+    return KerasEngine(call)
+
+
+def litert_engine(compiled: dict[str, bytes]) -> dict[str, Engine]:
+    """LiteRT's engine by its name, none if nothing was compiled."""
+    from classifier.bundles.compiled import MODEL
+    from classifier.engines.litert_engine import LiteRtEngine, thread_count
+
+    return {"litert": LiteRtEngine(compiled[MODEL], thread_count())} if MODEL in compiled else {}
+
+
+def answers(sample: Sample, serving: Serving, engines: dict[str, Engine]) -> dict[str, Any]:
+    """What each engine says of one picture."""
+    from classifier.pictures.decode import decode
+    from classifier.pictures.headers.inspection import inspect
+    from classifier.pictures.headers.picture import ImageLimits
+
+    limits = ImageLimits()
+    decoded = decode(inspect(sample.data, limits), serving.preprocessing, limits)
+    array = serving.preprocessing.to_array(decoded.pixels)
+    return {"sample": sample.name} | {
+        name: serving.predictions(engine.predict(array)) for name, engine in engines.items()
+    }
