@@ -206,14 +206,14 @@ def test_variables_and_tests_in_the_documentation_are_in_the_code(page: Path) ->
     text = page.read_text()
     named = {
         *re.findall(r"`([A-Z][A-Z0-9]*_[A-Z0-9_]+)[`=]", text),
-        *re.findall(r"`(?:tests/\w+\.py::)?(test_\w+)`", text),
+        *re.findall(r"`(?:tests/[\w/]+\.py::)?(test_\w+)`", text),
     }
     assert {name for name in named if not re.search(rf"\b{name}\b", sources())} == set()
 
 
 @by_page
 def test_files_in_the_documentation_exist(page: Path) -> None:
-    folders = "classifier|local|packaging|scripts|tests|benchmarks|training|examples|docs"
+    folders = "classifier|lifecycle|local|tools|scripts|tests|examples|docs"
     named = set(re.findall(rf"`((?:{folders})/[\w./-]+)`", page.read_text()))
     assert {name for name in named if not (PROJECT / name).exists()} == set()
 
