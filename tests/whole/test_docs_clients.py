@@ -15,8 +15,8 @@ from PIL import Image
 
 from classifier.wsgi import application
 from local.launch import PROJECT
-from tests.application import Running, picture, start  # noqa: F401 - a fixture
-from tests.page.conftest import browser  # noqa: F401 - a fixture
+from tests.classifier.web.page.conftest import browser  # noqa: F401 - a fixture
+from tests.support.application import Running, picture, start  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
