@@ -10,7 +10,7 @@ import pytest
 
 from local.cloud import Config, InvocationError, LocalLambda
 from local.function import Function
-from local.launch import Code
+from local.launch import PROJECT, Code
 from local.strict import confinement
 from local.strict.cgroup import ControlGroup
 from local.strict.limits import StrictError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     StartCloud = Callable[[Config], LocalLambda]
 
 pytestmark = [pytest.mark.lambda_, pytest.mark.skipif(sys.platform != "linux", reason="namespaces and /proc")]
-HANDLERS = Path(__file__).parent / "handlers"
+HANDLERS = PROJECT / "tests" / "support" / "handlers"
 ENTER = Path(confinement.__file__).with_name("enter.py")
 
 
