@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, str] = {
 OWNERS = {
     "PIL": ("classifier/pictures/render.py",),
     "boto3": (),
-    "botocore": ("classifier/s3/http.py",),
+    "botocore": ("classifier/s3/credential_sources.py",),
     "ssl": ("classifier/links/dial.py", "classifier/links/fetch.py"),
     "socket": ("classifier/links/dial.py", "classifier/links/fetch.py"),
     "http": ("classifier/s3/http.py", "classifier/web/responses.py"),

@@ -1,23 +1,20 @@
-"""HTTP to S3: where a bucket is, kept-alive connections, one deadline over connect, headers and body."""
+"""HTTP to S3: kept-alive connections, one deadline over connect, headers and body."""
 
 from __future__ import annotations
 
 import io
-import os
 import threading
 import time
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
 
 from classifier.records import Record
-from classifier.s3.sigv4 import Credentials
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
 
-__all__ = ["Endpoint", "HTTPException", "Pool", "Reply", "TooLargeError", "environment_credentials"]
+__all__ = ["Call", "HTTPException", "Pool", "Reply", "TooLargeError"]
 
 CHUNK_BYTES = 1 << 20
 ERROR_BYTES = 1 << 16
@@ -165,53 +162,3 @@ def _read(response: HTTPResponse, max_bytes: int) -> bytes:
         chunks.append(chunk)
         size += len(chunk)
     raise TooLargeError(f"more than {max_bytes} bytes")
-
-
-class Endpoint:
-    """Where S3 is: AWS's own hosts for `region`, or one address for everything (`url`: tests, MinIO, LocalStack)."""
-
-    def __init__(self, region: str, url: str | None = None) -> None:
-        self.region, self.url = region, url
-        self.pools: dict[str, Pool] = {}
-        self.elsewhere: dict[str, str] = {}
-        """Regions of buckets that turned out to be in another one."""
-
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str]) -> Endpoint:
-        """The region and endpoint that the AWS SDKs read from the environment."""
-        region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-        return cls(region, environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or None)
-
-    def region_of(self, bucket: str) -> str:
-        """The region that the bucket's requests go to and are signed for."""
-        return self.elsewhere.get(bucket, self.region)
-
-    def address(self, bucket: str, key: str) -> tuple[str, str]:
-        """(host, path) of an object: virtual-hosted, or path-style at an own endpoint and for dotted buckets."""
-        if self.url:
-            parts = urlsplit(self.url)
-            return parts.netloc, f"{parts.path.rstrip('/')}/{bucket}/{key}"
-        region = self.region_of(bucket)
-        domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        if "." in bucket:
-            return f"s3.{region}.{domain}", f"/{bucket}/{key}"
-        return f"{bucket}.s3.{region}.{domain}", f"/{key}"
-
-    def pool(self, host: str) -> Pool:
-        """The kept connections to `host`."""
-        scheme = urlsplit(self.url).scheme if self.url else "https"
-        return self.pools.setdefault(host, Pool(scheme, host))
-
-
-def environment_credentials() -> Credentials:
-    """Lambda's own credentials; elsewhere whatever boto3 would find (profile, container, instance)."""
-    access, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
-    if access and secret:
-        return Credentials(access, secret, os.environ.get("AWS_SESSION_TOKEN"))
-    import botocore.session
-
-    found = botocore.session.get_session().get_credentials()
-    if found is None:
-        raise PermissionError("no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile")
-    frozen = found.get_frozen_credentials()
-    return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
