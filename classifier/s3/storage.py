@@ -6,35 +6,55 @@ reply needs, and boto3 has no total deadline. Errors are this module's own; call
 
 from __future__ import annotations
 
-import base64
-import zlib
+import random
+import re
+import time
 from copy import replace
 from typing import TYPE_CHECKING
 
 from classifier.errors import StorageUnavailableError
-from classifier.s3.exchange import Exchange, Request
-from classifier.s3.listing import Listing, ObjectInfo, parse_page
-from classifier.s3.refusals import ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
+from classifier.s3 import http as s3_http
+from classifier.s3.listing import Listing, ObjectInfo, error_code, parse_page
+from classifier.s3.sigv4 import Credentials, canonical_path, canonical_query, signed_headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import IO
 
-    from classifier.s3 import http
-    from classifier.s3.endpoint import Endpoint
-    from classifier.s3.sigv4 import Credentials
-
-__all__ = ["S3", "ObjectChangedError", "ObjectMissingError", "ObjectTooLargeError", "ObjectUnreadableError"]
-
+ATTEMPTS = 3
+BACKOFF_S = 0.1
 MAX_LIST_BYTES = 8_000_000
 MAX_PAGES = 20
+RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+WRONG_REGION = frozenset({301, 307, 400})
+UNREADABLE_CODES = ("InvalidObjectState", "KMS")
+DENIED_CODES = ("AccessDenied", "AllAccessDisabled", "no code")
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
+_DENIED_ACTION = re.compile(rb"not authorized to perform:? (\S+)")
+
+
+class ObjectMissingError(Exception):
+    """No such object or version, or one that the role may not see."""
+
+
+class ObjectChangedError(Exception):
+    """The object is no longer the one whose ETag was asked for, or exists although it should not."""
+
+
+class ObjectUnreadableError(Exception):
+    """The object is there but archived, or its KMS key is denied."""
+
+
+class ObjectTooLargeError(Exception):
+    """The object has more bytes than the caller allows."""
 
 
 class S3:
     """Objects of any bucket at one endpoint."""
 
-    def __init__(self, endpoint: Endpoint, credentials: Callable[[], Credentials], encryption: str = "") -> None:
-        self._exchange = Exchange(endpoint, credentials)
-        self._encryption = encryption_headers(encryption)
+    def __init__(self, endpoint: s3_http.Endpoint, credentials: Callable[[], Credentials]) -> None:
+        self._endpoint = endpoint
+        self._credentials = credentials
 
     def list(self, bucket: str, prefix: str, deadline: float, *, delimiter: str = "") -> Listing:
         """Every object under `prefix`; with a delimiter only those right under it. `deadline` by time.monotonic()."""
@@ -65,8 +85,11 @@ class S3:
         """One whole object: of that version, or only if its ETag still is `if_match`; at most `max_bytes`."""
         query = {"versionId": version_id} if version_id else {}
         headers = {"if-match": f'"{if_match}"'} if if_match else {}
-        request = Request(method="GET", bucket=bucket, key=key, query=query, headers=headers, max_bytes=max_bytes)
-        return self._exchange.send(request, deadline).body
+        return self._send("GET", bucket, key, query, headers, deadline, max_bytes=max_bytes).body
+
+    def download(self, bucket: str, key: str, deadline: float, *, max_bytes: int, into: IO[bytes]) -> None:
+        """One whole object into a file, which then holds nothing else; at most `max_bytes`. Errors as of `get`."""
+        self._send("GET", bucket, key, {}, {}, deadline, max_bytes=max_bytes, into=into)
 
     def put(
         self,
@@ -79,23 +102,14 @@ class S3:
         condition: Mapping[str, str] | None = None,
     ) -> str:
         """Write one object and return its ETag; `condition` is if-match or if-none-match (ObjectChangedError)."""
-        checksum = base64.b64encode(zlib.crc32(data).to_bytes(4)).decode()
-        headers = {
-            "content-type": content_type,
-            "x-amz-checksum-crc32": checksum,  # S3 refuses a PUT without one into a bucket with Object Lock
-            "x-amz-sdk-checksum-algorithm": "CRC32",
-            **self._encryption,
-            **(condition or {}),
-        }
-        request = Request(method="PUT", bucket=bucket, key=key, headers=headers, payload=data, max_bytes=MAX_LIST_BYTES)
-        return self._exchange.send(request, deadline).headers.get("etag", "").strip('"')
+        headers = {"content-type": content_type, **(condition or {})}
+        return self._send("PUT", bucket, key, {}, headers, deadline, payload=data).headers.get("etag", "").strip('"')
 
     def _pages(self, bucket: str, query: dict[str, str], markers: Mapping[str, str], deadline: float) -> Listing:
         objects: list[ObjectInfo] = []
         server_time = 0.0
         for _ in range(MAX_PAGES):
-            request = Request(method="GET", bucket=bucket, query=query, max_bytes=MAX_LIST_BYTES)
-            reply: http.Reply = self._exchange.send(request, deadline)
+            reply = self._send("GET", bucket, "", query, {}, deadline, max_bytes=MAX_LIST_BYTES)
             page = parse_page(reply, markers)
             server_time = server_time or page.server_time
             objects += page.objects
@@ -104,14 +118,98 @@ class S3:
             query = query | page.following
         raise StorageUnavailableError(f"s3://{bucket}/{query['prefix']} has more than {MAX_PAGES} pages of objects")
 
+    def _send(
+        self,
+        method: str,
+        bucket: str,
+        key: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        deadline: float,
+        *,
+        payload: bytes = b"",
+        max_bytes: int = MAX_LIST_BYTES,
+        into: IO[bytes] | None = None,
+    ) -> s3_http.Reply:
+        # A signed link is easily given as a key; its query is a credential.
+        what = f"{method} s3://{bucket}/{(key or query.get('prefix', '')).partition('?')[0]}"
+        trouble = "no attempt"
+        for attempt in range(ATTEMPTS):
+            if attempt and not _pause(attempt, deadline):
+                break
+            try:
+                reply = self._once(method, bucket, key, query, headers, deadline, payload, max_bytes, into)
+            except s3_http.TooLargeError as error:
+                raise ObjectTooLargeError(f"{what}: {error}") from error
+            except (OSError, s3_http.HTTPException) as error:
+                trouble = f"{type(error).__name__}: {error}"
+                continue
+            if reply.status < 300:
+                return reply
+            trouble = f"{reply.status} {error_code(reply.body)}"
+            if reply.status not in RETRIED and not self._learns_region(bucket, reply):
+                raise _refusal(what, reply)
+        raise StorageUnavailableError(f"{what}: {trouble}")
 
-def encryption_headers(asked: str) -> dict[str, str]:
-    """The headers of a PUT that ask for server-side encryption as the setting S3_ENCRYPTION says.
+    def _once(
+        self,
+        method: str,
+        bucket: str,
+        key: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        deadline: float,
+        payload: bytes,
+        max_bytes: int,
+        into: IO[bytes] | None,
+    ) -> s3_http.Reply:
+        host, path = self._endpoint.address(bucket, key)
+        path, text = canonical_path(path), canonical_query(query)
+        region = self._endpoint.region_of(bucket)
+        signed = signed_headers(method, path, text, {"host": host, **headers}, payload, self._credentials(), region)
+        target = f"{path}?{text}" if text else path
+        call = s3_http.Call(
+            method=method,
+            target=target,
+            headers=signed,
+            payload=payload,
+            deadline=deadline,
+            max_bytes=max_bytes,
+            into=into,
+        )
+        return self._endpoint.pool(host).send(call)
 
-    https://docs.aws.amazon.com/AmazonS3/latest/userguide/specifying-kms-encryption.html
-    """
-    if not asked:
-        return {}
-    if not asked.startswith("arn:"):
-        return {"x-amz-server-side-encryption": asked}
-    return {"x-amz-server-side-encryption": "aws:kms", "x-amz-server-side-encryption-aws-kms-key-id": asked}
+    def _learns_region(self, bucket: str, reply: s3_http.Reply) -> bool:
+        """Whether the bucket is in a region that was not tried yet; the address itself is never the reply's to say."""
+        region = reply.headers.get("x-amz-bucket-region", "")
+        known = self._endpoint.region_of(bucket)
+        if reply.status not in WRONG_REGION or region == known or not _REGION.fullmatch(region):
+            return False
+        self._endpoint.elsewhere[bucket] = region
+        return True
+
+
+def _pause(attempt: int, deadline: float) -> bool:
+    """Wait before the next attempt (full jitter); False when the deadline leaves no time for one."""
+    pause = random.uniform(0, BACKOFF_S * 4**attempt)  # noqa: S311 - spreads load, guards nothing
+    if time.monotonic() + pause >= deadline:
+        return False
+    time.sleep(pause)
+    return True
+
+
+def _refusal(what: str, reply: s3_http.Reply) -> Exception:
+    code = error_code(reply.body)
+    text = f"{what}: {reply.status} {code}"
+    denied = _DENIED_ACTION.search(reply.body)
+    if code.startswith(UNREADABLE_CODES) or (reply.status == 403 and denied and denied[1].startswith(b"kms:")):
+        return ObjectUnreadableError(text)
+    if reply.status in (409, 412):
+        return ObjectChangedError(text)
+    if reply.status == 404 and code != "NoSuchBucket":
+        return ObjectMissingError(text)
+    if reply.status == 403 and code in DENIED_CODES:  # other codes mean our credentials or our clock
+        return ObjectMissingError(text)
+    if reply.status == 405 and reply.headers.get("x-amz-delete-marker") == "true":
+        return ObjectMissingError(text)
+    return StorageUnavailableError(text)
