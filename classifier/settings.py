@@ -78,6 +78,14 @@ class Settings:
     image_prefix: str = _setting(
         "IMAGE_PREFIX", _prefix, "images/", "a key prefix", "the only part of it that s3key may read"
     )
+    pack_bucket: str = _setting(
+        "PACK_BUCKET",
+        _text,
+        "",
+        "a bucket name, or empty when the package holds TensorFlow itself",
+        "bucket that TensorFlow's pack is read from",
+    )
+    pack_prefix: str = _setting("PACK_PREFIX", _prefix, "packs/", "a key prefix", "where packs lie in it")
     engine: str = _setting(
         "ENGINE", _one_of("auto", "tensorflow", "litert"), "auto", "auto, tensorflow or litert", "which engine serves"
     )

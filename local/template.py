@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+DEPLOYMENT_BUCKET = "ServerlessDeploymentBucket"
+"""The framework's own bucket, which it adds to every stack."""
+
+
 class TemplateError(Exception):
     """serverless.yml can't be read, or holds a value that means nothing locally."""
 
@@ -50,6 +54,7 @@ def _functions(printed: dict[str, Any], stage: str, suffix: str) -> Template:
         for logical, resource in resources.items()
         if resource.get("Type") == "AWS::S3::Bucket"
     }
+    buckets[DEPLOYMENT_BUCKET] = f"{stack}-{DEPLOYMENT_BUCKET.lower()}{suffix}"
     resolver = Resolver(buckets)
     functions = [
         _function(one, printed["provider"], resolver, _notified(logical, resources, resolver))
@@ -100,7 +105,7 @@ def _notified(function: str, resources: dict[str, Any], resolver: Resolver) -> l
     logical = function[:1].upper() + function[1:].replace("-", "Dash").replace("_", "Underscore") + "LambdaFunction"
     found = []
     for bucket in resolver.buckets:
-        notification = resources[bucket].get("Properties", {}).get("NotificationConfiguration", {})
+        notification = resources.get(bucket, {}).get("Properties", {}).get("NotificationConfiguration", {})
         for one in notification.get("LambdaConfigurations", []):
             if one["Function"] in ({"Fn::GetAtt": [logical, "Arn"]}, {"Fn::GetAtt": f"{logical}.Arn"}):
                 rules = one.get("Filter", {}).get("S3Key", {}).get("Rules", [])

@@ -160,8 +160,12 @@ async function checks(args) {
 
 function lock(args) {
   usePipsIndex();
-  const command = ["pip", "compile", "--universal", "--generate-hashes", "--python-version", PYTHON, "--custom-compile-command", "npm run lock"];
-  step("Compiling requirements-dev.txt", uv(), [...command, "--quiet", "-o", "requirements-dev.txt", ...args, "requirements-dev.in"]);
+  const common = ["pip", "compile", "--quiet", "--generate-hashes", "--python-version", PYTHON, "--custom-compile-command", "npm run lock"];
+  const compile = (output, input, ...more) => step(`Compiling ${output}`, uv(), [...common, ...more, "-o", output, ...args, input]);
+  const wheels = (machine) => ["--only-binary", ":all:", "--python-platform", `${machine}-manylinux_2_28`];
+  compile("requirements.txt", "requirements.in", ...wheels("x86_64"));
+  compile("requirements-arm64.txt", "requirements.in", ...wheels("aarch64"), "--constraint", "requirements.txt");
+  compile("requirements-dev.txt", "requirements-dev.in", "--universal");
   return 0;
 }
 

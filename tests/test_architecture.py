@@ -16,17 +16,17 @@ from tests.support.imports import Import, imports_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-BASE = ("arrays", "errors", "function_memory", "logs", "metrics", "phases", "records", "settings", "temporary")
+BASE = ("errors", "function_memory", "logs", "metrics", "phases", "records", "settings")
 """What everybody in classifier/ uses; the other modules at its top compose the rest."""
 
 # Floor by floor: a room uses rooms above it in this table only, so that there can be no circle.
 MAY_IMPORT: dict[str, str] = {
     "base": "",
-    "bootstrap": "",
     "keras_json": "base",
     "links": "base",
     "pictures": "base",
     "s3": "base",
+    "bootstrap": "base s3",
     "web": "base",
     "bundles": "base pictures s3",
     "keras_weights": "base keras_json",
@@ -46,12 +46,6 @@ MAY_IMPORT: dict[str, str] = {
 }
 OWNERS = {
     "PIL": ("classifier/pictures/render.py",),
-    "numpy": (
-        "classifier/engines/keras_engine.py",
-        "classifier/compiling/",
-        "classifier/keras_json/building.py",
-        "classifier/keras_weights/",
-    ),
     "boto3": (),
     "botocore": ("classifier/s3/http.py",),
     "ssl": ("classifier/links/dial.py", "classifier/links/fetch.py"),
@@ -67,8 +61,7 @@ OWNERS = {
     ),
     "keras": ("classifier/engines/", "classifier/compiling/", "classifier/keras_json/", "classifier/keras_weights/"),
     "h5py": ("classifier/engines/", "classifier/keras_weights/"),
-    "ai_edge_litert": ("classifier/compiling/compiler.py",),
-    "ctypes": ("classifier/engines/litert_c.py", "classifier/bootstrap/", "classifier/named_models.py"),
+    "ai_edge_litert": ("classifier/engines/", "classifier/compiling/compiler.py"),
     "multipart": ("classifier/web/uploads.py",),
     "pickle": (),
     "marshal": (),

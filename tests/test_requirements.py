@@ -10,7 +10,7 @@ from local.launch import PROJECT
 from tests.support.imports import imports_of
 
 LINES = (PROJECT / "requirements.in").read_text().partition("\n# A tool of")[0].splitlines()
-NEEDED = {line.split()[0]: line.partition("  # ")[2] for line in LINES if line and not line.startswith("#")}
+NEEDED = {re.split("[;= ]", line)[0]: line.partition("  # ")[2] for line in LINES if line and not line.startswith("#")}
 IMPORTED = {"tensorflow-cpu": "tensorflow", "pillow": "PIL", "ai-edge-litert": "ai_edge_litert"}
 
 

@@ -82,6 +82,62 @@ def test_roles_allow_exactly_what_each_function_does(variant: str) -> None:
     assert of["CompileRole"][put]["Resource"] == written
 
 
+@pytest.mark.parametrize(("variant", "is_apart"), [("dev", True), ("prod", True), ("url", False)])
+def test_every_function_may_read_the_packs_and_nothing_else_of_the_deployment_bucket(
+    variant: str, is_apart: bool
+) -> None:
+    prefix = f"serverless/keras-classifier/{VARIANTS[variant][0]}/packs/"
+    place = ["arn:${AWS::Partition}:s3:::${bucket}/" + f"{prefix}*", {"bucket": {"Ref": "ServerlessDeploymentBucket"}}]
+    allowed = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": {"Fn::Sub": place}}
+    for role in ("ClassifyRole", "CompileRole", "BulkRole"):
+        (policy,) = resources(variant, "AWS::IAM::Role")[role]["Policies"]
+        naming = [
+            one for one in policy["PolicyDocument"]["Statement"] if "ServerlessDeploymentBucket" in json.dumps(one)
+        ]
+        assert naming == [{"Fn::If": ["PackApart", allowed, {"Ref": "AWS::NoValue"}]}]
+    word = VARIANTS[variant][1].get("pack", "bucket")
+    assert rendered(variant)["Conditions"]["PackApart"] == {"Fn::Equals": [word, "bucket"]}
+    assert (word == "bucket") == is_apart
+    variables = resources(variant, "AWS::Lambda::Function")["ClassifyLambdaFunction"]["Environment"]["Variables"]
+    assert (variables["PACK_BUCKET"], variables["PACK_PREFIX"]) == ({"Ref": "ServerlessDeploymentBucket"}, prefix)
+
+
+@pytest.mark.parametrize(("variant", "expected"), [("dev", "x86_64"), ("url", "arm64")])
+def test_compile_stays_on_x86_whatever_the_others_are(variant: str, expected: str) -> None:
+    of = {name: one["Architectures"] for name, one in resources(variant, "AWS::Lambda::Function").items()}
+    names = ("ClassifyLambdaFunction", "BulkLambdaFunction", "CompileLambdaFunction")
+    assert of == dict(zip(names, ([expected], [expected], ["x86_64"]), strict=True))
+
+
+def test_a_function_url_is_open_by_both_of_the_permissions_that_it_needs() -> None:
+    """Both since October 2025: https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"""
+    (url,) = resources("url", "AWS::Lambda::Url").values()
+    assert (url["AuthType"], "Cors" in url) == ("NONE", False)  # the handler answers for every door alike
+    opened = [one for one in resources("url", "AWS::Lambda::Permission").values() if one["Principal"] == "*"]
+    assert sorted((one["Action"], one.get("InvokedViaFunctionUrl")) for one in opened) == [
+        ("lambda:InvokeFunction", True),
+        ("lambda:InvokeFunctionUrl", None),
+    ]
+    (alarm,) = (
+        one for one in resources("url", "AWS::CloudWatch::Alarm").values() if one["MetricName"] == "Url5xxCount"
+    )
+    assert alarm["Dimensions"] == [{"Name": "FunctionName", "Value": {"Ref": "ClassifyLambdaFunction"}}]
+
+
+def test_a_signed_function_url_is_open_to_nobody_and_answers_preflights_itself() -> None:
+    (url,) = resources("url-iam", "AWS::Lambda::Url").values()
+    assert url["AuthType"] == "AWS_IAM"
+    assert url["Cors"]["AllowOrigins"] == ["https://pages.example"]
+    assert [one for one in resources("url-iam", "AWS::Lambda::Permission").values() if one["Principal"] == "*"] == []
+    assert url["TargetFunctionArn"]["Fn::Join"][1][-1] == "provisioned"
+
+
+@pytest.mark.parametrize("variant", ["url", "url-iam"])
+def test_behind_a_function_url_there_is_no_gateway(variant: str) -> None:
+    kinds = {one["Type"] for one in rendered(variant)["Resources"].values() if "Condition" not in one}
+    assert [kind for kind in kinds if kind.startswith("AWS::ApiGateway")] == []
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_there_is_no_custom_resource_and_no_function_but_ours(variant: str) -> None:
     kinds = {one["Type"] for one in rendered(variant)["Resources"].values()}

@@ -1,9 +1,12 @@
 """The pack's file format: what lies where in it. Reading only; the packer writes it.
 
+The file ends after the index where the frames lie apart, in S3; guide and index are in the package either way.
+
     8 bytes   magic             2 x 4 bytes   lengths of guide and index, little-endian
     32 bytes  sha256 of guide and index, which is the pack's digest
     guide     JSON: {"name", "modules": [top-level names in the pack], "removed": {rule: {"reason", "modules": [...]}}}
-    index     zstd-compressed JSON: {"files": [[path, size, mode]], "frames": [[packed, size, first, offset, files]]}
+    index     zstd-compressed JSON: {"files": [[path, size, mode]], "frames": [[packed, size, first, offset, files]],
+              "sha256": [of each frame, packed]}
     frames    independent zstd frames with checksums, back to back
 
 A frame holds either a stretch of one large file (`files` is 1 and `offset` its place in the file) or `files` whole
@@ -43,6 +46,7 @@ class File:
 class Frame:
     """One zstd frame: `packed` bytes at `start` of the pack are `size` bytes of `count` files from number `first`."""
 
+    sha256: str
     start: int
     packed: int
     size: int
@@ -60,6 +64,18 @@ class Archive:
     digest: str
     files: tuple[File, ...]
     frames: tuple[Frame, ...]
+    head_bytes: int
+    """Where the first frame begins: what is before it is always in the package."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole pack."""
+        return self.head_bytes + sum(frame.packed for frame in self.frames)
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether the file holds no frames, because they lie in S3."""
+        return self.path.stat().st_size == self.head_bytes < self.size
 
     @property
     def bytes_needed(self) -> int:
@@ -84,12 +100,14 @@ def read(path: Path) -> Archive:
 
     digest, guide, packed = _verified(path)
     index = json.loads(zstandard.ZstdDecompressor().decompress(packed))
+    head_bytes = HEADER.size + len(guide) + len(packed)
     return Archive(
         path=path,
         name=json.loads(guide)["name"],
         digest=digest,
         files=tuple(File(*entry) for entry in index["files"]),
-        frames=_frames(index["frames"], HEADER.size + len(guide) + len(packed)),
+        frames=_frames(index["frames"], index["sha256"], head_bytes),
+        head_bytes=head_bytes,
     )
 
 
@@ -116,9 +134,9 @@ def _header(path: Path) -> tuple[int, int, str]:
     return guide_length, index_length, digest.hex()
 
 
-def _frames(entries: list[list[int]], start: int) -> tuple[Frame, ...]:
+def _frames(entries: list[list[int]], digests: list[str], start: int) -> tuple[Frame, ...]:
     frames = []
-    for packed, size, first, offset, count in entries:
-        frames.append(Frame(start, packed, size, first, offset, count))
+    for (packed, size, first, offset, count), sha256 in zip(entries, digests, strict=True):
+        frames.append(Frame(sha256, start, packed, size, first, offset, count))
         start += packed
     return tuple(frames)

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from classifier.bootstrap.archive import Archive
+    from classifier.bootstrap.frames import Frames
     from classifier.bootstrap.removed import RemovedModuleFinder
 
 PACK_NAME = "tensorflow.pack"
-"""The pack's file name, at the root of the package."""
+"""The pack's file name, at the root of the package; without its frames when those lie in S3."""
 
 _ROOT = Path(__file__).resolve().parents[2]
 _lock = threading.Lock()
@@ -44,7 +46,8 @@ def ensure_tensorflow(root: Path = _ROOT, parent: Path | None = None) -> dict[st
     """Unpack TensorFlow's dependencies into `parent` (default: `$TMPDIR` or /tmp) and make them importable.
 
     Returns milliseconds by phase, with the sum as `unpack`; an empty dict when there is no pack or it was done before.
-    Raises PackError. Safe to call from several threads: one works, the others wait for it.
+    Raises PackError; StorageUnavailableError when the pack lies in S3 and does not come for now.
+    Safe to call from several threads: one works, the others wait for it.
     """
     global _folder
     pack = root / PACK_NAME
@@ -74,4 +77,16 @@ def _import_from(folder: Path) -> None:
 def _unpack_once(pack: Path, parent: Path) -> tuple[Path, dict[str, float]]:
     from classifier.bootstrap.unpack import unpack
 
-    return unpack(pack, parent)
+    return unpack(pack, parent, apart=_in_bucket)
+
+
+def _in_bucket(archive: Archive) -> Frames:
+    """The pack's frames in S3, where the settings say that packs lie."""
+    from classifier.bootstrap.frames import FramesOfObject
+    from classifier.s3.http import Endpoint, environment_credentials
+    from classifier.s3.storage import S3
+    from classifier.settings import Settings
+
+    settings = Settings.from_env(os.environ)
+    s3 = S3(Endpoint.from_env(os.environ), environment_credentials)
+    return FramesOfObject(archive, s3, settings.pack_bucket, settings.pack_prefix)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import mmap
 import os
 import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from classifier.bootstrap.archive import MAX_WINDOW_BYTES, Archive, Frame, PackError, digest_of, read
+from classifier.bootstrap.frames import FramesOfFile
+from classifier.errors import StorageUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from classifier.bootstrap.frames import Frames, Packed
 
 MARKER = ".unpacked"
 """Written last. Holds the digest of the pack that the folder was unpacked from."""
@@ -24,6 +29,11 @@ SPARE_BYTES = 16 << 20
 
 MAX_WORKERS = 6
 """As many cores as Lambda gives to one function."""
+
+ATTEMPTS = 3
+"""How often a frame that was cut off on its way is asked for in all."""
+
+READ_BYTES = 1 << 18
 
 
 def folder_for(name: str, digest: str, parent: Path) -> Path:
@@ -39,11 +49,18 @@ def is_unpacked(folder: Path, digest: str) -> bool:
         return False
 
 
-def unpack(pack: Path, parent: Path, *, workers: int | None = None) -> tuple[Path, dict[str, float]]:
+def unpack(
+    pack: Path,
+    parent: Path,
+    *,
+    apart: Callable[[Archive], Frames] | None = None,
+    workers: int | None = None,
+) -> tuple[Path, dict[str, float]]:
     """Unpack `pack` into a folder of `parent` and return it with the milliseconds of each phase.
 
-    Does nothing when it is there already. Another version's folder stays untouched. Raises PackError, which names
-    needed and free bytes when there is too little space, and the file when the pack is damaged.
+    Does nothing when it is there already. Another version's folder stays untouched. `apart` opens the frames of a pack
+    that holds none itself. Raises PackError, which names needed and free bytes when there is too little space, and the
+    file when the pack is damaged; StorageUnavailableError when S3 does not give it for now.
     """
     clock = _Clock()
     archive = read(pack)
@@ -57,7 +74,7 @@ def unpack(pack: Path, parent: Path, *, workers: int | None = None) -> tuple[Pat
         _check_space(archive, parent)
         _make_folders(archive, partial)
         clock.lap("prepare")
-        _write_all(archive, partial, workers or min(os.process_cpu_count() or 1, MAX_WORKERS))
+        _write_all(archive, _frames(archive, apart), partial, workers)
         (partial / MARKER).write_text(archive.digest)
         clock.lap("write")
         _move_into_place(partial, folder, archive.digest)
@@ -121,9 +138,11 @@ def _make_folders(archive: Archive, partial: Path) -> None:
         file = archive.files[number]
         descriptor = os.open(partial / file.path, os.O_CREAT | os.O_WRONLY, file.mode)
         try:
-            if file.size:
+            if file.size and hasattr(os, "posix_fallocate"):
                 # Without it, a full disk would be a SIGBUS in the middle of a mapped write instead of an error here.
                 os.posix_fallocate(descriptor, 0, file.size)
+            else:
+                os.truncate(descriptor, file.size)
         finally:
             os.close(descriptor)
 
@@ -133,16 +152,19 @@ def _parents(path: str) -> Iterator[str]:
         yield path
 
 
-def _write_all(archive: Archive, partial: Path, workers: int) -> None:
+def _frames(archive: Archive, apart: Callable[[Archive], Frames] | None) -> Frames:
+    if not archive.is_apart:
+        return FramesOfFile(archive)
+    if apart is None:
+        raise PackError(f"{archive.path} holds an index only, and nothing says where the frames lie")
+    return apart(archive)
+
+
+def _write_all(archive: Archive, frames: Frames, partial: Path, workers: int | None) -> None:
     largest_first = sorted(archive.frames, key=lambda frame: -frame.size)
-    with (
-        archive.path.open("rb") as stream,
-        mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as source,
-        memoryview(source) as view,
-        ThreadPoolExecutor(workers) as pool,
-    ):
-        source.madvise(mmap.MADV_WILLNEED)
-        futures = [pool.submit(_write_frame, archive, frame, view, partial) for frame in largest_first]
+    workers = workers or max(frames.least_workers, min(os.process_cpu_count() or 1, MAX_WORKERS))
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(_write_frame, archive, frame, frames, partial) for frame in largest_first]
         try:
             for future in futures:
                 future.result()
@@ -151,23 +173,48 @@ def _write_all(archive: Archive, partial: Path, workers: int) -> None:
             raise
 
 
-def _write_frame(archive: Archive, frame: Frame, source: memoryview, partial: Path) -> None:
+def _write_frame(archive: Archive, frame: Frame, frames: Frames, partial: Path) -> None:
+    """Write a frame's files; anew when its bytes stop coming, since what was written is written over."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            _write_once(archive, frame, frames, partial)
+        except StorageUnavailableError:
+            continue
+        return
+    _write_once(archive, frame, frames, partial)
+
+
+def _write_once(archive: Archive, frame: Frame, frames: Frames, partial: Path) -> None:
     import zstandard
 
-    write: Callable[[Archive, Frame, memoryview, Path], None] = _write_stretch if frame.count == 1 else _write_files
-    try:
-        with source[frame.start : frame.start + frame.packed] as packed:
-            if len(packed) != frame.packed:
-                raise PackError(f"{archive.path} is damaged: it ends before {archive.files[frame.first].path}")
+    write: Callable[[Archive, Frame, Packed, Path], None] = _write_stretch if frame.count == 1 else _write_files
+    damaged = f"{archive.path} is damaged at {archive.files[frame.first].path} (byte {frame.start})"
+    with frames.opened(frame) as stored:
+        packed = _Hashed(stored)
+        try:
             write(archive, frame, packed, partial)
-    except zstandard.ZstdError as error:
-        name = archive.files[frame.first].path
-        raise PackError(f"{archive.path} is damaged at {name} (byte {frame.start}): {error}") from error
+        except zstandard.ZstdError as error:
+            raise PackError(f"{damaged}: {error}") from error
+        if packed.hash.hexdigest() != frame.sha256:
+            raise PackError(f"{damaged}: its bytes are not those of the index")
 
 
-def _write_stretch(archive: Archive, frame: Frame, packed: memoryview, partial: Path) -> None:
-    """Decompress straight into the mapped file: no copy, and no memory beyond one frame."""
+class _Hashed:
+    """A frame's bytes, and the hash of those that were read."""
+
+    def __init__(self, packed: Packed) -> None:
+        self._packed, self.hash = packed, hashlib.sha256()
+
+    def read(self, size: int, /) -> bytes:
+        data = self._packed.read(size)
+        self.hash.update(data)
+        return data
+
+
+def _write_stretch(archive: Archive, frame: Frame, packed: Packed, partial: Path) -> None:
+    """Decompress straight into the mapped file: no copy, and no memory beyond a window."""
     if not frame.size:
+        _decompress_into(packed, memoryview(b""))
         return
     aligned = frame.offset // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY
     lead = frame.offset - aligned
@@ -180,10 +227,11 @@ def _write_stretch(archive: Archive, frame: Frame, packed: memoryview, partial: 
         _decompress_into(packed, view)
 
 
-def _decompress_into(packed: memoryview, view: memoryview) -> None:
+def _decompress_into(packed: Packed, view: memoryview) -> None:
     import zstandard
 
-    with zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES).stream_reader(packed) as reader:
+    decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
+    with decompressor.stream_reader(cast("IO[bytes]", packed), read_size=READ_BYTES) as reader:
         done = 0
         while done < len(view):
             with view[done:] as rest:
@@ -196,22 +244,19 @@ def _decompress_into(packed: memoryview, view: memoryview) -> None:
             raise zstandard.ZstdError("there are more bytes than the index states")
 
 
-def _write_files(archive: Archive, frame: Frame, packed: memoryview, partial: Path) -> None:
-    import zstandard
-
-    # The frame states its own size; a damaged statement must not make us ask for terabytes.
-    if zstandard.frame_content_size(packed) != frame.size:
-        raise zstandard.ZstdError("its size is not the one in the index")
-    content = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES).decompress(packed)
-    start = 0
+def _write_files(archive: Archive, frame: Frame, packed: Packed, partial: Path) -> None:
+    content = bytearray(frame.size)
     with memoryview(content) as view:
+        _decompress_into(packed, view)
+        start = 0
         for file in archive.files[frame.first : frame.first + frame.count]:
-            _write_file(os.path.join(partial, file.path), file.mode, view[start : start + file.size])  # noqa: PTH118
+            with view[start : start + file.size] as part:
+                _write_file(os.path.join(partial, file.path), file.mode, part)  # noqa: PTH118
             start += file.size
 
 
 def _write_file(path: str, mode: int, content: memoryview) -> None:
-    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_EXCL, mode)
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, mode)
     try:
         while content:
             content = content[os.write(descriptor, content) :]

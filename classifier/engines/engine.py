@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 from classifier.records import Record
 
 if TYPE_CHECKING:
-    from array import array
-    from collections.abc import Buffer, Mapping
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from classifier.bundles.serving import Serving
 
@@ -18,8 +20,8 @@ class Engine(Protocol):
 
     name: str
 
-    def predict(self, picture: Buffer) -> array[float]:
-        """The model's output for a picture of shape (1, height, width, channels), both as `classifier.arrays` says."""
+    def predict(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The model's output, float32 of shape (units,), for an array of shape (1, height, width, channels)."""
 
 
 class Loaded(Record):

@@ -7,16 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from classifier.arrays import floats
 from classifier.bootstrap import dependencies
+from classifier.bootstrap.archive import PackError
 from classifier.bundles.serving import ModelShape, parse_serving
 from classifier.engines.engine import Loaded
-from classifier.errors import ClassifierError, ModelError
+from classifier.errors import ClassifierError, ModelError, UnavailableError
 from classifier.phases import Phases
 
 if TYPE_CHECKING:
-    from array import array
-    from collections.abc import Buffer, Callable, Iterator
+    from collections.abc import Callable, Iterator
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from classifier.bundles.reader import Bundle
     from classifier.bundles.serving import Serving
@@ -38,11 +40,11 @@ class KerasEngine:
     def __init__(self, call: Callable[[Any], Any]) -> None:
         self._call = call
 
-    def predict(self, picture: Buffer) -> array[float]:
-        """The model's output, flat float32, for a picture of shape (1, height, width, channels)."""
+    def predict(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The model's output, float32 of shape (units,), for a picture of shape (1, height, width, channels)."""
         import numpy as np
 
-        return floats(np.ascontiguousarray(self._call(np.asarray(picture)), np.float32))
+        return np.asarray(self._call(picture), np.float32).reshape(-1)
 
 
 def open_keras(bundle: Bundle) -> Loaded:
@@ -78,7 +80,10 @@ def load(bundle: Bundle, phases: Phases) -> TracedModel:
 
     architecture = read_architecture(bundle.parts["architecture"])
     channels_first = _check_input(architecture)
-    phases.timings_ms |= dependencies.ensure_tensorflow()
+    try:
+        phases.timings_ms |= dependencies.ensure_tensorflow()
+    except PackError as error:
+        raise UnavailableError(str(error)) from error
     with phases.measure("import"):
         _import_keras()
     with _blaming_the_bundle():

@@ -15,8 +15,7 @@ from classifier.s3.sigv4 import Credentials
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping
-    from typing import IO
+    from collections.abc import Mapping
 
 __all__ = ["Endpoint", "HTTPException", "Pool", "Reply", "TooLargeError", "environment_credentials"]
 
@@ -47,8 +46,6 @@ class Call(Record, kw_only=True):
     deadline: float
     max_bytes: int
     """The longest body that is read."""
-    into: IO[bytes] | None = None
-    """Where the body of a success goes, instead of into the reply."""
 
     def patience_s(self) -> float:
         """The time that the next step may take; TimeoutError if none is left."""
@@ -83,6 +80,20 @@ class Pool:
                 self.idle.append(connection)
                 return reply
 
+    def open(self, call: Call) -> Opened:
+        """The beginning of one exchange, with the body still to be read; errors as `send` has them."""
+        while True:
+            connection, reused = self._connection()
+            try:
+                return Opened(self, connection, _ask(connection, call), call)
+            except (ConnectionError, HTTPException):
+                connection.close()
+                if not reused:
+                    raise
+            except BaseException:
+                connection.close()
+                raise
+
     def _connection(self) -> tuple[HTTPConnection, bool]:
         try:
             return self.idle.pop(), True
@@ -90,7 +101,38 @@ class Pool:
             return (HTTPSConnection if self.scheme == "https" else HTTPConnection)(self.host), False
 
 
+class Opened:
+    """A reply whose body is read while it arrives. Close it; a connection whose body was read whole is kept."""
+
+    def __init__(self, pool: Pool, connection: HTTPConnection, response: HTTPResponse, call: Call) -> None:
+        self._pool, self._connection, self._response, self._call = pool, connection, response, call
+        self.status = response.status
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes, empty at the end; OSError or HTTPException, also when the body is cut short."""
+        data = self._response.read(size)
+        if not data and self._response.length:
+            raise IncompleteRead(b"", self._response.length)
+        return data
+
+    def reply(self) -> Reply:
+        """The whole of it, for what is no success."""
+        return _reply(self._response, self._call)
+
+    def close(self) -> None:
+        if self._response.isclosed() and self._connection.sock is not None:
+            self._pool.idle.append(self._connection)
+        else:
+            self._response.close()
+            self._connection.close()
+
+
 def _exchange(connection: HTTPConnection, call: Call) -> Reply:
+    with _ask(connection, call) as response:
+        return _reply(response, call)
+
+
+def _ask(connection: HTTPConnection, call: Call) -> HTTPResponse:
     connection.timeout = call.patience_s()
     if connection.sock is None:
         _connect(connection, connection.timeout)
@@ -100,12 +142,12 @@ def _exchange(connection: HTTPConnection, call: Call) -> Reply:
     timed = lambda sock, *rest, **named: _TimedResponse(sock, call, *rest, **named)  # noqa: E731
     connection.response_class = cast("type[HTTPResponse]", timed)
     connection.request(call.method, call.target, body=call.payload or None, headers=dict(call.headers))
-    with connection.getresponse() as response:
-        if response.status < 300:
-            body = _read(response, call.max_bytes, call.into)
-        else:
-            body = _read(response, max(call.max_bytes, ERROR_BYTES), None)
-        return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
+    return connection.getresponse()
+
+
+def _reply(response: HTTPResponse, call: Call) -> Reply:
+    body = _read(response, call.max_bytes if response.status < 300 else max(call.max_bytes, ERROR_BYTES))
+    return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
 
 
 def _connect(connection: HTTPConnection, seconds: float) -> None:
@@ -153,17 +195,11 @@ class _TimedReads(io.RawIOBase):
         super().close()
 
 
-def _read(response: HTTPResponse, max_bytes: int, into: IO[bytes] | None) -> bytes:
-    """The body, or nothing once it is in `into`, which loses what an attempt before left in it."""
+def _read(response: HTTPResponse, max_bytes: int) -> bytes:
     announced = response.length
     if announced is not None and announced > max_bytes:
         raise TooLargeError(f"{announced} bytes, at most {max_bytes} are read")
     chunks: list[bytes] = []
-    take: Callable[[bytes], object] = chunks.append
-    if into is not None:
-        into.seek(0)
-        into.truncate()
-        take = into.write
     size = 0
     while size <= max_bytes:
         chunk = response.read1(CHUNK_BYTES)
@@ -174,7 +210,7 @@ def _read(response: HTTPResponse, max_bytes: int, into: IO[bytes] | None) -> byt
                 # http.client takes a connection that breaks in the head for the head's end, and what follows for all.
                 raise IncompleteRead(b"")
             return b"".join(chunks)
-        take(chunk)
+        chunks.append(chunk)
         size += len(chunk)
     raise TooLargeError(f"more than {max_bytes} bytes")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import re
 import time
+from contextlib import contextmanager
 from copy import replace
 from typing import TYPE_CHECKING
 
@@ -18,14 +19,16 @@ from classifier.s3.listing import Listing, ObjectInfo, error_code, parse_page
 from classifier.s3.sigv4 import Credentials, canonical_path, canonical_query, signed_headers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import IO
+    from collections.abc import Callable, Iterator, Mapping
+
+    type Exchange = Callable[[s3_http.Pool, s3_http.Call], s3_http.Reply | s3_http.Opened]
 
 ATTEMPTS = 3
 BACKOFF_S = 0.1
 MAX_LIST_BYTES = 8_000_000
 MAX_PAGES = 20
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+PARTIAL, OUT_OF_RANGE = 206, 416
 WRONG_REGION = frozenset({301, 307, 400})
 UNREADABLE_CODES = ("InvalidObjectState", "KMS")
 DENIED_CODES = ("AccessDenied", "AllAccessDisabled", "no code")
@@ -87,9 +90,20 @@ class S3:
         headers = {"if-match": f'"{if_match}"'} if if_match else {}
         return self._send("GET", bucket, key, query, headers, deadline, max_bytes=max_bytes).body
 
-    def download(self, bucket: str, key: str, deadline: float, *, max_bytes: int, into: IO[bytes]) -> None:
-        """One whole object into a file, which then holds nothing else; at most `max_bytes`. Errors as of `get`."""
-        self._send("GET", bucket, key, {}, {}, deadline, max_bytes=max_bytes, into=into)
+    @contextmanager
+    def stream(self, bucket: str, key: str, deadline: float, *, start: int, size: int) -> Iterator[Stream]:
+        """`size` bytes of an object from byte `start` on, read while they arrive.
+
+        ObjectChangedError when the object does not have them; StorageUnavailableError, also while reading.
+        """
+        wanted = {"range": f"bytes={start}-{start + size - 1}"}
+        opened = self._ask("GET", bucket, key, {}, wanted, deadline, exchange=_begin)
+        assert isinstance(opened, s3_http.Opened)
+        what = f"GET s3://{bucket}/{key}"
+        try:
+            yield Stream(what, opened)
+        finally:
+            opened.close()
 
     def put(
         self,
@@ -129,8 +143,27 @@ class S3:
         *,
         payload: bytes = b"",
         max_bytes: int = MAX_LIST_BYTES,
-        into: IO[bytes] | None = None,
     ) -> s3_http.Reply:
+        """One exchange, the body read whole."""
+        reply = self._ask(
+            method, bucket, key, query, headers, deadline, payload=payload, max_bytes=max_bytes, exchange=_whole
+        )
+        assert isinstance(reply, s3_http.Reply)
+        return reply
+
+    def _ask(
+        self,
+        method: str,
+        bucket: str,
+        key: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        deadline: float,
+        *,
+        exchange: Exchange,
+        payload: bytes = b"",
+        max_bytes: int = MAX_LIST_BYTES,
+    ) -> s3_http.Reply | s3_http.Opened:
         # A signed link is easily given as a key; its query is a credential.
         what = f"{method} s3://{bucket}/{(key or query.get('prefix', '')).partition('?')[0]}"
         trouble = "no attempt"
@@ -138,20 +171,21 @@ class S3:
             if attempt and not _pause(attempt, deadline):
                 break
             try:
-                reply = self._once(method, bucket, key, query, headers, deadline, payload, max_bytes, into)
+                call, pool = self._call(method, bucket, key, query, headers, deadline, payload, max_bytes)
+                reply = exchange(pool, call)
             except s3_http.TooLargeError as error:
                 raise ObjectTooLargeError(f"{what}: {error}") from error
             except (OSError, s3_http.HTTPException) as error:
                 trouble = f"{type(error).__name__}: {error}"
                 continue
-            if reply.status < 300:
+            if isinstance(reply, s3_http.Opened) or reply.status < 300:
                 return reply
             trouble = f"{reply.status} {error_code(reply.body)}"
             if reply.status not in RETRIED and not self._learns_region(bucket, reply):
                 raise _refusal(what, reply)
         raise StorageUnavailableError(f"{what}: {trouble}")
 
-    def _once(
+    def _call(
         self,
         method: str,
         bucket: str,
@@ -161,23 +195,16 @@ class S3:
         deadline: float,
         payload: bytes,
         max_bytes: int,
-        into: IO[bytes] | None,
-    ) -> s3_http.Reply:
+    ) -> tuple[s3_http.Call, s3_http.Pool]:
         host, path = self._endpoint.address(bucket, key)
         path, text = canonical_path(path), canonical_query(query)
         region = self._endpoint.region_of(bucket)
         signed = signed_headers(method, path, text, {"host": host, **headers}, payload, self._credentials(), region)
         target = f"{path}?{text}" if text else path
         call = s3_http.Call(
-            method=method,
-            target=target,
-            headers=signed,
-            payload=payload,
-            deadline=deadline,
-            max_bytes=max_bytes,
-            into=into,
+            method=method, target=target, headers=signed, payload=payload, deadline=deadline, max_bytes=max_bytes
         )
-        return self._endpoint.pool(host).send(call)
+        return call, self._endpoint.pool(host)
 
     def _learns_region(self, bucket: str, reply: s3_http.Reply) -> bool:
         """Whether the bucket is in a region that was not tried yet; the address itself is never the reply's to say."""
@@ -187,6 +214,34 @@ class S3:
             return False
         self._endpoint.elsewhere[bucket] = region
         return True
+
+
+class Stream:
+    """Part of an object, while it arrives."""
+
+    def __init__(self, what: str, opened: s3_http.Opened) -> None:
+        self._what, self._opened = what, opened
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes, empty at the end. Raises StorageUnavailableError when the connection breaks."""
+        try:
+            return self._opened.read(size)
+        except (OSError, s3_http.HTTPException) as error:
+            raise StorageUnavailableError(f"{self._what}: {type(error).__name__}: {error}") from error
+
+
+def _whole(pool: s3_http.Pool, call: s3_http.Call) -> s3_http.Reply | s3_http.Opened:
+    return pool.send(call)
+
+
+def _begin(pool: s3_http.Pool, call: s3_http.Call) -> s3_http.Reply | s3_http.Opened:
+    opened = pool.open(call)
+    if opened.status == PARTIAL:
+        return opened
+    try:
+        return opened.reply()
+    finally:
+        opened.close()
 
 
 def _pause(attempt: int, deadline: float) -> bool:
@@ -204,7 +259,7 @@ def _refusal(what: str, reply: s3_http.Reply) -> Exception:
     denied = _DENIED_ACTION.search(reply.body)
     if code.startswith(UNREADABLE_CODES) or (reply.status == 403 and denied and denied[1].startswith(b"kms:")):
         return ObjectUnreadableError(text)
-    if reply.status in (409, 412):
+    if reply.status in (409, 412, OUT_OF_RANGE):
         return ObjectChangedError(text)
     if reply.status == 404 and code != "NoSuchBucket":
         return ObjectMissingError(text)

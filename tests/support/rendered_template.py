@@ -34,6 +34,8 @@ VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
     "iam": ("dev", {"door": "http-iam"}),
     "rest": ("dev", EVERYTHING | {"door": "rest-key"}),
     "given": ("dev", {"modelBucket": "their-models", "imageBucket": "their-pictures", "door": "rest"}),
+    "url": ("dev", {"door": "url", "pack": "package", "architecture": "arm64", "alarmTopic": EVERYTHING["alarmTopic"]}),
+    "url-iam": ("dev", {"door": "url-iam", "provisioned": "1", "corsOrigin": "https://pages.example"}),
     "bulk": ("dev", {"bulkQueue": "true", "bulkMap": "true", "bulkConcurrency": "7", "imageBucket": "their-pictures"}),
 }
 EMPTY_ZIP = b"PK\5\6" + bytes(18)

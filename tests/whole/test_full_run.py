@@ -50,6 +50,9 @@ def test_the_role_allows_every_call_that_the_function_made(name: str, run: Run) 
 @pytest.mark.parametrize("name", ROLES)
 def test_the_role_allows_nothing_that_was_not_used(name: str, run: Run) -> None:
     unused = {one for one in allowed(name, run.template) if not any(one.allows(call) for call in run.calls[name])}
+    packs = {one for one in unused if "/packs/" in one.resource}  # the source tree has none: bootstrap/test_frames.py
+    assert {one.action for one in packs} == {"s3:GetObject"}
+    unused -= packs
     assert {one.action for one in unused} == set(USED_BY_OTHERS)
 
 

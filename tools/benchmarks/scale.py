@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from tools.benchmarks.cost import GB_SECOND, HTTP_API_MILLION, LAMBDA_MILLION
+from tools.benchmarks.cost import GB_SECOND, HTTP_API, LAMBDA_MILLION
 
 PRICES = "us-east-1, x86, 2025-11: aws.amazon.com/cloudwatch/pricing, /fargate/pricing, /elasticloadbalancing/pricing"
 HOURS = 730.0
@@ -30,8 +30,7 @@ def lambda_month(millions: float, billed_ms: float) -> dict[str, float]:
     """Dollars a month for `millions` of requests that are billed `billed_ms` each, cold starts among them."""
     parts = {
         "lambda": millions * (LAMBDA_MILLION + billed_ms * 1000 * MEMORY_GB * GB_SECOND),
-        "api": min(millions, HTTP_API_FIRST) * HTTP_API_MILLION
-        + max(0.0, millions - HTTP_API_FIRST) * HTTP_API_REST_MILLION,
+        "api": min(millions, HTTP_API_FIRST) * HTTP_API + max(0.0, millions - HTTP_API_FIRST) * HTTP_API_REST_MILLION,
         "logs": millions * (LINE_BYTES + LAMBDA_BYTES + ACCESS_BYTES) / 1000 * LOG_GB,
     }
     return parts | {"total": sum(parts.values())}

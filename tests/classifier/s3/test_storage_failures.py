@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import socket
 import threading
 import time
@@ -49,10 +48,6 @@ def test_trouble_that_passes_is_tried_again_and_trouble_that_stays_is_unavailabl
     with ScriptedS3(trouble, trouble, reply(b"picture")) as s3:
         assert s3.client.get("b", "k", soon(), max_bytes=MIB) == b"picture"
         assert len(s3.requests) == 3
-    with ScriptedS3(trouble, trouble, reply(b"picture")) as s3:
-        file = io.BytesIO(b"what was there before")
-        s3.client.download("b", "k", soon(), max_bytes=MIB, into=file)
-        assert file.getvalue() == b"picture"
     with ScriptedS3(trouble) as s3:
         with pytest.raises(StorageUnavailableError):
             s3.client.get("b", "k", soon(), max_bytes=MIB)

@@ -14,7 +14,7 @@ import tensorflow
 
 from tools.packaging.packer import elf, elf_bind, elf_hash, elf_tables, rules, slim
 
-TENSORFLOW = Path(tensorflow.__file__).parent
+TENSORFLOW = Path(tensorflow.__file__).resolve().parent  # as /proc/self/maps names it
 LIBRARY = TENSORFLOW / "libtensorflow_framework.so.2"
 RULES = rules.load()
 

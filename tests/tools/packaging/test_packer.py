@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import struct
 import subprocess
@@ -11,6 +13,7 @@ from typing import Any
 import numpy
 import pytest
 
+from local.launch import PROJECT
 from tools.packaging.packer import bytecode, check, elf, pack, rules, slim, zipping
 
 SITE = Path(numpy.__file__).parents[1]
@@ -127,6 +130,29 @@ def test_what_is_no_library_is_left_alone() -> None:
     assert elf.shrink(b"text") == b"text"
 
 
+def for_machine(content: bytes, machine: int) -> bytes:
+    return content[:18] + struct.pack("<H", machine) + content[20:]
+
+
+@pytest.mark.parametrize("pattern", LIBRARIES)
+def test_a_library_for_arm_stays_as_far_apart_as_its_pages_may_be_large(pattern: str) -> None:
+    """Its kernel may have pages of 64 KiB; with x86-64's 4 KiB between segments it could not be mapped there."""
+    content = for_machine(next(SITE.glob(pattern)).read_bytes(), elf.AARCH64)
+    small = elf.shrink(content)
+
+    assert memory(small) == memory(content)
+    before, after = (
+        [one for one in elf.segments(each) if one.kind == elf.PT_LOAD and one.file_size] for each in (content, small)
+    )
+    assert [one.align for one in after] == [min(one.align, 65536) for one in before]
+    assert [(a.offset - b.offset) % 65536 for a, b in zip(after, before, strict=True)] == [0] * len(before)
+
+
+def test_a_library_of_an_unknown_machine_is_left_alone() -> None:
+    content = for_machine(next(SITE.glob(LIBRARIES[0])).read_bytes(), 243)  # RISC-V
+    assert elf.shrink(content) == content
+
+
 def test_shrunk_and_compiled_libraries_still_work(tmp_path: Path) -> None:
     paths = [path for path, _ in slim.walk(SITE) if path.startswith(("PIL/", "pillow.libs/", "zstandard/"))]
     slim.stage(SITE, [path for path in paths if not RULES.removing(path)], tmp_path, RULES, {})
@@ -212,8 +238,9 @@ def build_package(folder: Path) -> Path:
     with zipfile.ZipFile(service, "w") as archive:
         archive.writestr("handler.py", "def classify(event, context):\n    return event\n")
         archive.writestr("classifier/web/page.html", "<p>")
-    pack.write_pack(packed, folder / "t.pack", name="t", level="quick", guide={"modules": ["heavy"], "removed": {}})
-    zipping.write(service, light, folder / "t.pack", folder / "package.zip", level="quick")
+    guide = {"modules": ["heavy"], "removed": {}}
+    pack.write_pack(packed, folder / "tensorflow.pack", name="tensorflow", level="quick", guide=guide)
+    zipping.write(service, light, folder / "tensorflow.pack", folder / "package.zip", level="quick")
     return folder / "package.zip"
 
 
@@ -236,7 +263,7 @@ def test_the_package_has_everything_once_readable_and_compiled(tmp_path: Path) -
         "classifier/web/page.html": "0o100644",
         "handler.py": "0o100644",
         "light.py": "0o100644",
-        "t.pack": "0o100644",
+        "tensorflow.pack": "0o100644",
         "x.so": "0o100755",
     }
 
@@ -247,7 +274,7 @@ def test_over_the_limit_the_largest_parts_are_named(tmp_path: Path) -> None:
     check.sizes(package, tmp_bytes=1 << 20, ephemeral_mb=1, limit=total)
 
     with pytest.raises(
-        check.PackageError, match=rf"{total:,} bytes: 1 over {total - 1:,}\n +[\d,]+ (t\.pack|__pycache__)"
+        check.PackageError, match=rf"{total:,} bytes: 1 over {total - 1:,}\n +[\d,]+ (tensorflow\.pack|__pycache__)"
     ):
         check.sizes(package, tmp_bytes=1 << 20, ephemeral_mb=1, limit=total - 1)
     with pytest.raises(check.PackageError, match=r"1,048,577 bytes of /tmp, ephemeralStorageSize gives 1,048,576"):
@@ -256,4 +283,57 @@ def test_over_the_limit_the_largest_parts_are_named(tmp_path: Path) -> None:
 
 def test_a_package_that_does_not_work_fails_with_its_last_words(tmp_path: Path) -> None:
     with pytest.raises(check.PackageError, match=r"No module named 'classifier\.bootstrap'"):
-        check.use(build_package(tmp_path))
+        check.use(build_package(tmp_path), tmp_path / "tensorflow.pack")
+
+
+FOREIGN = """
+import os, platform, subprocess, sys
+sys.platform = "darwin"
+platform.system, platform.machine = lambda: "Darwin", lambda: "arm64"
+for name in ("posix_fallocate", "posix_fadvise", "memfd_create"):
+    delattr(os, name)
+def refuse(*command, **_):
+    raise OSError(f"this host can't run {command}")
+subprocess.Popen = subprocess.run = refuse
+"""
+
+
+def test_a_foreign_host_packs_the_same_and_says_what_it_could_not_check(tmp_path: Path) -> None:
+    installed = tmp_path / "installed"
+    for path, _ in slim.walk(SITE):
+        if path.startswith(("PIL/", "pillow.libs/", "zstandard/", "multipart", "termcolor/")):
+            (installed / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(SITE / path, installed / path)
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "sitecustomize.py").write_text(FOREIGN)
+    with zipfile.ZipFile(tmp_path / "service.zip", "w") as archive:
+        archive.writestr("handler.py", "x = 1\n")
+    reports, packages = [], []
+    for host, paths in (("own", []), ("foreign", [tmp_path / "foreign"])):
+        output, work = tmp_path / f"{host}.zip", tmp_path / host
+        options: dict[str, object] = {
+            "installed": installed,
+            "service-zip": tmp_path / "service.zip",
+            "output": output,
+            "work": work,
+        }
+        options |= {
+            "packs": work / "packs",
+            "ephemeral-mb": "2048",
+            "machine": "aarch64" if host == "own" else "x86_64",
+        }
+        given = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+        path = os.pathsep.join(map(str, [*paths, PROJECT]))
+        environment = {**os.environ, "PYTHONPATH": path}
+        command = [sys.executable, "-m", "tools.packaging.packer", *given]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert "NOT CHECKED" in done.stdout
+        reports.append(json.loads((work / "package-report.json").read_text()))
+        packages.append(output.read_bytes())
+
+    assert packages[0] == packages[1]
+    assert reports[1]["check"] == {"skipped": "this is Darwin, and the package's libraries are Linux's"}
+    assert "the package's libraries are for aarch64" in reports[0]["check"]["skipped"]
+    digest = reports[1]["pack"]["digest"]
+    assert [path.name for path in (tmp_path / "foreign" / "packs").iterdir()] == [digest]

@@ -19,7 +19,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--work", type=Path, default=Path("build"), help="folder for the cache and the report")
     parser.add_argument("--level", choices=sorted(pack.LEVELS), default="quick")
     parser.add_argument("--ephemeral-mb", type=int, default=512, help="smallest ephemeralStorageSize of the functions")
+    parser.add_argument("--machine", choices=("x86_64", "aarch64"), default="x86_64", help="of the functions")
+    parser.add_argument("--packs", type=Path, help="put the pack into this folder, under its digest, not into the zip")
+    parser.add_argument("--report", default="package-report.json", help="the report's name in the work folder")
     arguments = vars(parser.parse_args(argv))
+    name = arguments.pop("report")
     order = build.Order(**arguments)
     order.work.mkdir(parents=True, exist_ok=True)
     try:
@@ -27,7 +31,7 @@ def main(argv: list[str]) -> int:
     except check.PackageError as error:
         print(f"packer: {error}", file=sys.stderr)
         return 1
-    target = order.work / "package-report.json"
+    target = order.work / name
     target.write_text(json.dumps(report, indent=2, sort_keys=True) + "\n")
     print(f"  {report['unzipped_bytes']:,} of {report['limit_bytes']:,} bytes unzipped; report in {target}")
     return 0

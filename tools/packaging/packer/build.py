@@ -1,4 +1,7 @@
-"""The stages in order: slim, compile, pack (kept in a cache by their inputs), then zip, check, report."""
+"""The stages in order: slim, compile, pack (kept in a cache by their inputs), then zip, check, report.
+
+The pack goes into the zip, or beside it, under its digest, with only its index in the zip: deploying puts it into S3.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +36,10 @@ class Order:
     work: Path
     level: str
     ephemeral_mb: int
+    machine: str
+    """Of the functions, as `uname -m` names it."""
+    packs: Path | None
+    """The folder that the pack goes to, under its digest; None: into the zip."""
 
 
 @dataclass(slots=True)
@@ -58,14 +65,29 @@ def build(order: Order) -> dict[str, Any]:
     bytecode.require_lambdas_python()
     folder, dependencies = _dependencies(order)
     stages = _Stages(dict(dependencies["seconds"]), dependencies["distributions"])
+    whole = folder / PACK_NAME
     with stages.timed("zip"):
-        zipping.write(order.service_zip, folder / LIGHT, folder / PACK_NAME, order.output, level=order.level)
+        zipping.write(order.service_zip, folder / LIGHT, _packed(order, whole), order.output, level=order.level)
     report = _report(order, folder, dependencies, stages)
     check.sizes(order.output, tmp_bytes=report["tmp_bytes"], ephemeral_mb=order.ephemeral_mb)
     with stages.timed("check"):
-        report["check"] = check.use(order.output)
+        report["check"] = check.run(order.output, whole, order.machine)
     report["seconds"] = stages.seconds
     return report
+
+
+def _packed(order: Order, whole: Path) -> bytes | Path:
+    """What of the pack is in the zip."""
+    if order.packs is None:
+        return whole
+    order.packs.mkdir(parents=True, exist_ok=True)
+    apart = order.packs / archive.digest_of(whole)
+    apart.unlink(missing_ok=True)
+    try:
+        apart.hardlink_to(whole)
+    except OSError:  # another volume, or a file system without links
+        shutil.copyfile(whole, apart)
+    return pack.head(whole)
 
 
 def _report(order: Order, folder: Path, dependencies: dict[str, Any], stages: _Stages) -> dict[str, Any]:
@@ -87,7 +109,9 @@ def _report(order: Order, folder: Path, dependencies: dict[str, Any], stages: _S
             "level": order.level,
             "zstd_level": pack.LEVELS[order.level],
             "digest": index.digest,
+            "apart": order.packs is not None,
         },
+        "machine": order.machine,
         "tmp_bytes": index.bytes_needed,
         "cached": dependencies["cached"],
         "seconds": stages.seconds,

@@ -16,7 +16,9 @@ PHDR = struct.Struct("<IIQQQQQQ")
 DYN = struct.Struct("<qQ")
 PT_LOAD, PT_DYNAMIC, _PT_GNU_STACK = 1, 2, 0x6474E551
 _DT_NEEDED, _DT_STRTAB = 1, 5
-PAGE = 4096
+X86_64, AARCH64 = 62, 183
+PAGES = {X86_64: 4096, AARCH64: 65536}
+"""The largest pages that a kernel of each machine may have. A library of any other machine is left as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +40,24 @@ def is_elf(content: bytes) -> bool:
     return content[:6] == b"\x7fELF\x02\x01"
 
 
+def machine(content: bytes) -> int:
+    """The machine that an ELF file is for (e_machine): X86_64, AARCH64 or another's number."""
+    return int(EHDR.unpack_from(content)[2])
+
+
 def shrink(content: bytes) -> bytes:
-    """Return the same shared object without the bytes that are not loaded, or `content` itself when there are none."""
-    if not is_elf(content):
+    """Return the same shared object without the bytes that are not loaded, or `content` itself when there are none.
+
+    A library of a machine whose pages are not known is returned as it is.
+    """
+    if not is_elf(content) or machine(content) not in PAGES:
         return content
+    page = PAGES[machine(content)]
     header = list(EHDR.unpack_from(content))
     table_offset, table_count = header[5], header[10]
     headers = segments(content)
     loaded = _ranges(headers, (table_offset, table_offset + PHDR.size * table_count))
-    moves = _moves(loaded)
+    moves = _moves(loaded, page)
     small = bytearray()
     for (start, end), shift in zip(loaded, moves, strict=True):
         small += bytes(start - shift - len(small)) + content[start:end]
@@ -59,7 +70,7 @@ def shrink(content: bytes) -> bytes:
         new = replace(segment, offset=_moved(segment.offset, loaded, moves)) if segment.file_size else segment
         if new.kind == PT_LOAD:
             # Old linkers wrote 2 MiB, for page sizes that x86-64 does not have; it costs 2 MB of zeros a library.
-            new = replace(new, align=min(new.align, PAGE))
+            new = replace(new, align=min(new.align, page))
         pack_segment(small, header[5] + number * PHDR.size, new)
     return bytes(small)
 
@@ -103,12 +114,12 @@ def _ranges(headers: list[Segment], table: tuple[int, int]) -> list[tuple[int, i
     return merged
 
 
-def _moves(ranges: list[tuple[int, int]]) -> list[int]:
+def _moves(ranges: list[tuple[int, int]], page: int) -> list[int]:
     """How far down each range can go: by whole pages, which keeps offset and address congruent."""
     moves = [0]
     for (_, before), (start, _) in itertools.pairwise(ranges):
         free = start - moves[-1] - (before - moves[-1])
-        moves.append(moves[-1] + free // PAGE * PAGE)
+        moves.append(moves[-1] + free // page * page)
     return moves
 
 

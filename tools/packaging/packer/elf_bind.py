@@ -70,8 +70,11 @@ def mentioned_names(content: bytes) -> Collection[bytes]:
 def bind(content: bytes, names: Names) -> bytes:
     """Return the shared object with its private symbols bound, their tables gone and a hole in their place.
 
-    elf.shrink then takes the hole away. Raises UnusualLayoutError when the tables don't lie side by side at the front.
+    elf.shrink then takes the hole away. Raises UnusualLayoutError when the tables don't lie side by side at the front,
+    and for every machine but x86-64, whose relocations these are.
     """
+    if elf.machine(content) != elf.X86_64:
+        raise UnusualLayoutError(f"it is for machine {elf.machine(content)}, and only x86-64's relocations are known")
     image = tables.read(content)
     table = tables.symbols(image)
     labels = tables.names(image, table)
@@ -217,7 +220,7 @@ def _region(image: tables.Tables) -> tuple[int, int]:
 def _split(content: bytearray, segments: tuple[elf.Segment, ...], end: int, resume: int) -> None:
     """Cut the first loaded segment in two: up to `end`, and again from the page of `resume` on."""
     first = next(s for s in segments if s.kind == elf.PT_LOAD)
-    resume -= resume % elf.PAGE
+    resume -= resume % elf.PAGES[elf.X86_64]
     if end > resume:
         raise UnusualLayoutError("nothing would be saved")
     rest = replace(

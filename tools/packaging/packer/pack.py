@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from classifier.bootstrap.archive import HEADER, MAGIC
+from classifier.bootstrap.archive import HEADER, MAGIC, read
 from tools.packaging.packer.slim import is_shared_object, walk
 
 if TYPE_CHECKING:
@@ -109,3 +109,9 @@ def _zstd(level: int) -> Any:  # noqa: ANN401  (zstandard is imported late, and 
         level, window_log=WINDOW_LOG, write_checksum=True, write_content_size=True
     )
     return zstandard.ZstdCompressor(compression_params=parameters)
+
+
+def head(pack: Path) -> bytes:
+    """What of a pack stays in the package when its frames lie in S3: header, guide and index."""
+    with pack.open("rb") as stream:
+        return stream.read(read(pack).head_bytes)

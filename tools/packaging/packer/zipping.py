@@ -7,14 +7,15 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
+from classifier.bootstrap.dependencies import PACK_NAME
 from tools.packaging.packer import bytecode
 from tools.packaging.packer.slim import is_shared_object, walk
 
 _DEFLATE_LEVEL = {"quick": 1, "release": 9}
 
 
-def write(service_zip: Path, light: Path, pack: Path, output: Path, *, level: str) -> None:
-    """Write `output` from the framework's zip of our code, the folder of the light part and the pack."""
+def write(service_zip: Path, light: Path, pack: Path | bytes, output: Path, *, level: str) -> None:
+    """Write `output` from the framework's zip of our code, the folder of the light part and the pack, or its head."""
     with tempfile.TemporaryDirectory() as scratch:
         service = Path(scratch)
         with zipfile.ZipFile(service_zip) as source:
@@ -22,11 +23,13 @@ def write(service_zip: Path, light: Path, pack: Path, output: Path, *, level: st
         bytecode.compile_tree(service, lambda _: True, docstrings=True)
         files = {path: light / path for path, _ in walk(light)}
         files |= {path: service / path for path, _ in walk(service)}
-        files[pack.name] = pack
+        files[PACK_NAME] = pack if isinstance(pack, Path) else Path(scratch, PACK_NAME)
+        if isinstance(pack, bytes):
+            files[PACK_NAME].write_bytes(pack)
         partial = output.with_name(output.name + ".partial")
         with zipfile.ZipFile(partial, "w", compresslevel=_DEFLATE_LEVEL[level]) as target:
             for name in sorted(files):
-                _add(target, name, files[name], stored=files[name] == pack)
+                _add(target, name, files[name], stored=name == PACK_NAME)
         partial.replace(output)
 
 
