@@ -15,6 +15,7 @@ dependencies.make_importable()  # before any third-party import: the one thing t
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from mmap import mmap
     from wsgiref.types import WSGIApplication
 
     from classifier.app import App, Context
@@ -128,7 +129,7 @@ def _open_keras(bundle: Bundle) -> Loaded:
     return open_keras(bundle)
 
 
-def _open_litert(model: bytes, report: Report) -> Loaded:
+def _open_litert(model: bytes | mmap, report: Report) -> Loaded:
     from classifier.engines.litert_engine import open_litert
 
     return open_litert(model, report)

@@ -1,8 +1,9 @@
-"""The warm model: loaded on the first request, kept for the next, exchanged whole when S3 holds a newer one.
+"""The warm model: loaded before the first request, kept for the next, exchanged whole when S3 holds a newer one.
 
-Loading runs in a thread of its own, one at a time. A request waits for it only as long as it can afford: the first one
-until its deadline (then 503, and loading goes on), later ones at most `reload_wait_s`, then the old model answers.
-Lambda freezes the function between requests, so that short wait is also what lets a reload come to its end.
+Loading runs in a thread of its own, one at a time. INIT has it begin, and what needs no TensorFlow come to its end. A
+request waits for it only as long as it can afford: the first one until its deadline (then 503, and loading goes on),
+later ones at most `reload_wait_s`, then the old model answers. Lambda freezes the function between requests, so that
+short wait is also what lets a reload come to its end.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ class ModelLoader:
         self._next_check = 0.0
         self._refused: frozenset[object] = frozenset()
         self._wanted = threading.Event()
+        self._begun = threading.Event()
         self._looked = 0.0
 
     @property
@@ -83,8 +85,12 @@ class ModelLoader:
         raise job.error or ModelLoadingError("loading ended without a model")
 
     def prefetch(self) -> None:
-        """Begin to pull the model, for INIT: nothing heavy is imported before the first request that needs it."""
+        """Begin to load the model, for INIT: TensorFlow is not imported before the first request that needs it."""
         self._start_job_if_due()
+
+    def wait_prefetched(self, until: float) -> None:
+        """Wait until what `prefetch` began is loaded, failed or needs TensorFlow; at most until then (monotonic)."""
+        self._begun.wait(max(0.0, until - time.monotonic()))
 
     def _prefetching(self) -> bool:
         return self._job is not None and not self._wanted.is_set()
@@ -114,6 +120,8 @@ class ModelLoader:
                 raise
             sentence = "model check failed, the old model goes on serving"
             logs.emit("warning", sentence, error=error, fields={"checks_failed": 1})
+        finally:
+            self._begun.set()
 
     def _look_until_unchanged(self) -> None:
         for _ in range(CHANGES_TOLERATED):
@@ -159,6 +167,8 @@ class ModelLoader:
         failure: ClassifierError = UnavailableError("there is no whole bundle under the prefix")
         if isinstance(view.newest, Snapshot):
             try:
+                if self._adopt_older_compiled(view.newest, view):
+                    return None
                 return self._adopt(view.newest, view)
             except ModelError as error:
                 self._refused, failure = view.newest.stated, error
@@ -171,12 +181,27 @@ class ModelLoader:
             return self._look()
         raise failure
 
+    def _adopt_older_compiled(self, newest: Snapshot, view: View) -> bool:
+        """Whether the newest bundle's compiled form is still being made, and an older one could be adopted meanwhile:
+        what warm functions do, so that all agree."""
+        deadline = time.monotonic() + READ_TIMEOUT_S
+        if not self._opener.awaits(newest, view, deadline):
+            return False
+        for snapshot in self._reader.older(self._answer_by()):
+            if snapshot.identity != newest.identity:
+                loaded = self._opener.open_compiled(snapshot, view, deadline)
+                if loaded is not None:
+                    self._replace(loaded)
+                    return True
+        return False
+
     def _adopt_older(self, view: View) -> bool:
         """Whether the version history held a bundle that can be served."""
         for snapshot in self._reader.older(self._answer_by()):
             if snapshot.stated != self._refused:
                 try:
-                    self._adopt(snapshot, view)
+                    if not self._adopt_older_compiled(snapshot, view):
+                        self._adopt(snapshot, view)
                 except ModelError as error:
                     logs.emit("warning", "an older bundle is refused too", error=error)
                 else:
@@ -186,6 +211,7 @@ class ModelLoader:
     def _until_wanted(self) -> None:
         """Wait for the first request that needs a model; ObjectChangedError if what was pulled may be outdated then."""
         if not self._wanted.is_set():
+            self._begun.set()
             self._wanted.wait()
             if time.monotonic() - self._looked > PREFETCH_FRESH_S:
                 raise ObjectChangedError("it was pulled long before the first request")
@@ -193,8 +219,10 @@ class ModelLoader:
     def _adopt(self, snapshot: Snapshot, view: View) -> None:
         """Open the snapshot's model, warmed up, then replace the current one in one assignment."""
         loaded = self._opener.open(snapshot, view, self._current, time.monotonic() + READ_TIMEOUT_S, self._until_wanted)
-        if loaded is None:
-            return
+        if loaded is not None:
+            self._replace(loaded)
+
+    def _replace(self, loaded: LoadedModel) -> None:
         known = self._current is not None and loaded.engine is self._current.engine
         self._current = loaded
         if known:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 RESERVE_S = 0.5
 """Time kept back from the function's own limit, so that the caller gets our error and not a time-out."""
+INIT_S = 8.0
+"""Lambda gives INIT 10 s, and starts over if it takes longer; importing the runtime comes before what we can count."""
 PROVISIONED_INIT_S = 100.0
 """Lambda gives a provisioned start-up 130 s at least ("Understanding the Lambda execution environment lifecycle")."""
 
@@ -78,12 +80,17 @@ class App:
         )
 
     def prepare(self, initialization: str) -> None:
-        """Begin to load in INIT. On demand only bytes are pulled, as the first request may be one that is refused.
+        """Load in INIT, which runs at full speed, and mostly before anybody waits: all but TensorFlow.
 
-        With provisioned concurrency nobody waits and INIT may last, so everything is loaded before the first request.
+        With provisioned concurrency INIT may last, so that is loaded too. Never raises: what S3 or the model are at
+        fault for, the first request sees.
         """
+        from classifier.pictures.preload import preload
+
+        self._loader.prefetch()
+        preload(self._settings.image_formats)  # meanwhile S3 answers
         if initialization != "provisioned-concurrency":
-            self._loader.prefetch()
+            self._loader.wait_prefetched(self._started + INIT_S)
             return
         try:
             self._loader.acquire(time.monotonic() + PROVISIONED_INIT_S)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")
 """Formats that can be allowed. MPO comes with JPEG. EPS and WMF run other programs and never can."""
+ENCRYPTIONS = ("AES256", "aws:kms", "aws:kms:dsse")
+_KMS_KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:(key|alias)/[\w/-]+")
 
 
 class SettingsError(ValueError):
@@ -56,6 +59,12 @@ def _some_of(*choices: str, least: int = 0) -> Callable[[str], tuple[str, ...]]:
         return tuple(by_name[name] for name in names)
 
     return parse
+
+
+def _encryption(value: str) -> str:
+    if value and value not in ENCRYPTIONS and not _KMS_KEY.fullmatch(value):
+        raise ValueError(value)
+    return value
 
 
 def _setting(variable: str, parse: Callable[[str], Any], default: str | None, expected: str, meaning: str) -> Any:  # noqa: ANN401
@@ -155,6 +164,13 @@ class Settings:
     )
     cors_allow_origin: str = _setting(
         "CORS_ALLOW_ORIGIN", _text, "*", "an origin, * or empty", "who may call from a browser"
+    )
+    s3_encryption: str = _setting(
+        "S3_ENCRYPTION",
+        _encryption,
+        "",
+        f"{', '.join(ENCRYPTIONS)}, a KMS key's ARN, or empty",
+        "server-side encryption that written objects ask for; empty leaves it to the bucket",
     )
     log_level: str = _setting(
         "LOG_LEVEL",

@@ -57,11 +57,11 @@ def compare(source: KerasSource, bundle: Bundle, samples: Sequence[bytes]) -> tu
     arrays = _count_arrays(model, bundle.parts["weights"])
     probes = probe_arrays(model.serving.preprocessing, samples)
     own = KerasEngine(model.call)
-    answers = np.stack([model.serving.scores(own.predict(probe)) for probe in probes])
+    answers = np.array([model.serving.scores(own.predict(probe)) for probe in probes], np.float32)
     by, reference = _reference(source, model)
     difference = agreement = None
     if reference is not None:
-        expected = np.stack([model.serving.scores(reference(probe)) for probe in probes])
+        expected = np.array([model.serving.scores(reference(probe).tolist()) for probe in probes], np.float32)
         difference = float(np.abs(answers - expected).max())
         rows = np.arange(len(probes))
         agreement = float((expected.max(1) - expected[rows, answers.argmax(1)] <= TIE).mean())

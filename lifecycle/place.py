@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from classifier.bundles.store import ModelStore
-from classifier.s3.http import Endpoint, environment_credentials
-from classifier.s3.storage import S3
+from classifier.s3.credentials import environment_credentials
+from classifier.s3.endpoint import Endpoint
+from classifier.s3.storage import S3, encryption_headers
 from classifier.settings import Settings
 from lifecycle.errors import PlaceError, UsageError
 
@@ -39,9 +40,8 @@ class Place:
         """The readers that the deployed function uses, with its limits where the environment sets them."""
         settings = Settings.from_env({**environ, "MODEL_BUCKET": self.bucket, "MODEL_PREFIX": self.prefix})
         region = self.client.meta.region_name
-        found = Endpoint.from_env(environ)
-        endpoint = Endpoint(region if region not in (None, "aws-global") else found.region, found.url)
-        s3 = S3(endpoint, environment_credentials)
+        endpoint = Endpoint.from_env(environ, region if region != "aws-global" else None)
+        s3 = S3(endpoint, environment_credentials, settings.s3_encryption)
         return ModelStore.at(
             s3, self.bucket, self.prefix, settle_s=settings.swap_settle_s, max_bytes=settings.max_model_bytes
         )
@@ -55,7 +55,24 @@ def find_place(text: str | None, environ: Mapping[str, str] = os.environ) -> Pla
     bucket, prefix = _named(text, environ)
     import boto3
 
-    return Place(bucket, prefix, boto3.session.Session().client("s3"))
+    client = boto3.session.Session().client("s3")
+    _encrypt(client, environ.get("S3_ENCRYPTION", ""))
+    return Place(bucket, prefix, client)
+
+
+def _encrypt(client: Any, asked: str) -> None:  # noqa: ANN401 - boto3's
+    """Let everything that the client writes ask for the encryption that the functions ask for."""
+    names = {
+        "x-amz-server-side-encryption": "ServerSideEncryption",
+        "x-amz-server-side-encryption-aws-kms-key-id": "SSEKMSKeyId",
+    }
+    wanted = {names[header]: value for header, value in encryption_headers(asked).items()}
+
+    def add(params: dict[str, Any], **_: object) -> dict[str, Any]:
+        return {**wanted, **params}
+
+    for operation in ("PutObject", "CopyObject", "CreateMultipartUpload") if wanted else ():
+        client.meta.events.register(f"provide-client-params.s3.{operation}", add)
 
 
 def _named(text: str | None, environ: Mapping[str, str]) -> tuple[str, str]:

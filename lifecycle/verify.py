@@ -23,9 +23,7 @@ from lifecycle.timeline import LOOK_S, Timeline, read_timeline
 
 if TYPE_CHECKING:
     import argparse
-
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Sequence
 
     from classifier.bundles.serving import Serving
     from classifier.engines.engine import Engine
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 
 READ_S = 600.0
 TELL_EVERY = 100
-type Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +127,10 @@ def _compare(served: Served) -> dict[str, Any]:
     from classifier.compiling.compiler import probe_arrays
 
     probes = probe_arrays(served.serving.preprocessing, [])
-    scores = [np.stack([served.serving.scores(e.predict(probe)) for probe in probes]) for e in served.engines.values()]
+    scores = [
+        np.array([served.serving.scores(engine.predict(probe)) for probe in probes], np.float32)
+        for engine in served.engines.values()
+    ]
     if not all(np.isfinite(found).all() for found in scores):
         served.problems.append("scores are not finite numbers")
     difference = float(np.abs(scores[0] - scores[1]).max()) if len(scores) > 1 else None
@@ -159,7 +159,7 @@ def _judge(served: Served, pictures: list[tuple[Path, int]], console: Console) -
 
     from lifecycle.scoring import judge
 
-    scores: dict[str, list[Array]] = {name: [] for name in served.engines}
+    scores: dict[str, list[Sequence[float]]] = {name: [] for name in served.engines}
     classes = []
     for count, (path, index) in enumerate(pictures):
         if count % TELL_EVERY == 0:
@@ -171,13 +171,13 @@ def _judge(served: Served, pictures: list[tuple[Path, int]], console: Console) -
             continue
         classes.append(index)
         for name, engine in served.engines.items():
-            scores[name].append(served.serving.scores(engine.predict(array)).copy())
+            scores[name].append(served.serving.scores(engine.predict(array)))
     if not classes:
         raise UsageError("none of the pictures can be read")
-    return {name: judge(np.stack(found), classes) for name, found in scores.items()}
+    return {name: judge(np.array(found, np.float32), classes) for name, found in scores.items()}
 
 
-def _array(path: Path, serving: Serving) -> Array:
+def _array(path: Path, serving: Serving) -> memoryview[float]:
     """The model's input, by the function's own decoder."""
     from classifier.pictures.decode import decode
     from classifier.pictures.headers.inspection import inspect

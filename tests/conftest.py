@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 
-from classifier.s3.http import Endpoint
+from classifier.s3.endpoint import Endpoint
 from classifier.s3.sigv4 import Credentials
 from classifier.s3.storage import S3
 from lifecycle.place import Place

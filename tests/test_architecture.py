@@ -16,7 +16,7 @@ from tests.support.imports import Import, imports_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-BASE = ("errors", "function_memory", "logs", "metrics", "phases", "records", "settings")
+BASE = ("arrays", "errors", "function_memory", "logs", "metrics", "phases", "records", "settings", "temporary")
 """What everybody in classifier/ uses; the other modules at its top compose the rest."""
 
 # Floor by floor: a room uses rooms above it in this table only, so that there can be no circle.
@@ -46,8 +46,14 @@ MAY_IMPORT: dict[str, str] = {
 }
 OWNERS = {
     "PIL": ("classifier/pictures/render.py",),
+    "numpy": (
+        "classifier/engines/keras_engine.py",
+        "classifier/compiling/",
+        "classifier/keras_json/building.py",
+        "classifier/keras_weights/",
+    ),
     "boto3": (),
-    "botocore": ("classifier/s3/http.py",),
+    "botocore": ("classifier/s3/credential_sources.py",),
     "ssl": ("classifier/links/dial.py", "classifier/links/fetch.py"),
     "socket": ("classifier/links/dial.py", "classifier/links/fetch.py"),
     "http": ("classifier/s3/http.py", "classifier/web/responses.py"),
@@ -61,7 +67,8 @@ OWNERS = {
     ),
     "keras": ("classifier/engines/", "classifier/compiling/", "classifier/keras_json/", "classifier/keras_weights/"),
     "h5py": ("classifier/engines/", "classifier/keras_weights/"),
-    "ai_edge_litert": ("classifier/engines/", "classifier/compiling/compiler.py"),
+    "ai_edge_litert": ("classifier/compiling/compiler.py",),
+    "ctypes": ("classifier/engines/litert_c.py", "classifier/bootstrap/", "classifier/named_models.py"),
     "multipart": ("classifier/web/uploads.py",),
     "pickle": (),
     "marshal": (),

@@ -14,7 +14,7 @@ from classifier.errors import (
     StorageUnavailableError,
     UnavailableError,
 )
-from classifier.s3.http import Endpoint
+from classifier.s3.endpoint import Endpoint
 from classifier.s3.sigv4 import Credentials
 from classifier.s3.storage import S3
 from tests.conftest import Bucket

@@ -83,7 +83,8 @@ def _unpack_once(pack: Path, parent: Path) -> tuple[Path, dict[str, float]]:
 def _in_bucket(archive: Archive) -> Frames:
     """The pack's frames in S3, where the settings say that packs lie."""
     from classifier.bootstrap.frames import FramesOfObject
-    from classifier.s3.http import Endpoint, environment_credentials
+    from classifier.s3.credentials import environment_credentials
+    from classifier.s3.endpoint import Endpoint
     from classifier.s3.storage import S3
     from classifier.settings import Settings
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from classifier import logs
+from classifier import logs, temporary
 from classifier.bundles.compiled import MAX_REPORT_BYTES, MODEL, REPORT, Report, key_of, known_fingerprint, parse_report
 from classifier.errors import ModelError
 from classifier.s3.storage import S3, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
 
 if TYPE_CHECKING:
+    from mmap import mmap
+
     from classifier.bundles.bundle import Snapshot
     from classifier.s3.listing import ObjectInfo
 
@@ -38,16 +40,22 @@ class CompiledReader:
                 return report
         return None
 
-    def compiled_model(self, report: Report, deadline: float) -> bytes:
-        """The compiled form that the report is about; ModelError if it isn't there, or isn't that: both may pass."""
+    def compiled_model(self, report: Report, deadline: float) -> bytes | mmap:
+        """The compiled form that the report is about; ModelError if it isn't there, or isn't that: both may pass.
+
+        A mapping of a file that has no name any more: the kernel may drop its pages and read them again, where bytes
+        would stay beside what the engine makes of them. Bytes where there is no room for a file.
+        """
         key = key_of(self._prefix, report.fingerprint, MODEL)
-        try:
-            data = self._s3.get(self._bucket, key, deadline, max_bytes=self._max_bytes)
-        except (ObjectMissingError, ObjectUnreadableError, ObjectTooLargeError) as error:
-            raise ModelError(str(error)) from error
-        if hashlib.sha256(data).hexdigest() != report.model_sha256:
-            raise ModelError(f"{key} is not what its report is about")
-        return data
+        with temporary.file(report.model_bytes) as file:
+            try:
+                self._s3.download(self._bucket, key, deadline, max_bytes=self._max_bytes, into=file)
+            except (ObjectMissingError, ObjectUnreadableError, ObjectTooLargeError) as error:
+                raise ModelError(str(error)) from error
+            file.seek(0)
+            if hashlib.file_digest(file, "sha256").hexdigest() != report.model_sha256:  # type: ignore[arg-type]
+                raise ModelError(f"{key} is not what its report is about")
+            return temporary.content(file)
 
     def report(self, info: ObjectInfo, deadline: float) -> Report | None:
         """The report, None (and a line in the log) if it can't be used; kept for as long as its ETag stays.

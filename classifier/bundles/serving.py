@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from heapq import nlargest
 from typing import TYPE_CHECKING, Any, Literal
 
 from classifier.errors import ModelError
@@ -10,10 +12,7 @@ from classifier.pictures.preprocessing import Preprocessing
 from classifier.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Mapping, Sequence
 
 type Output = Literal["softmax", "sigmoid", "logits"]
 
@@ -31,35 +30,45 @@ class Serving(Record):
     top_k: int
     preprocessing: Preprocessing
 
-    def scores(self, raw: NDArray[np.float32]) -> NDArray[np.float32]:
-        """One score a label, float32 of shape (labels,), from the model's output of shape (units,).
+    def scores(self, raw: Sequence[float]) -> Sequence[float]:
+        """One score a label, from the model's output of `units` numbers.
 
         Logits go through softmax. One sigmoid unit, or one logit, is the second of two labels' score.
         """
-        import numpy as np
-
-        if self.output == "logits" and raw.size == 1:
-            positive = 1 / (1 + np.exp(-raw[0]))
-            return np.array([1 - positive, positive], np.float32)
+        if self.output == "logits" and len(raw) == 1:
+            positive = _sigmoid(raw[0])
+            return [1 - positive, positive]
         if self.output == "logits":
-            exponentials = np.exp(raw - raw.max())
-            return np.asarray(exponentials / exponentials.sum(), np.float32)
-        if self.output == "sigmoid" and raw.size == 1:
-            return np.array([1 - raw[0], raw[0]], np.float32)
+            return _softmax(raw)
+        if self.output == "sigmoid" and len(raw) == 1:
+            return [1 - raw[0], raw[0]]
         return raw
 
-    def predictions(self, raw: NDArray[np.float32], top: int | None = None) -> list[dict[str, Any]]:
-        """The best labels with their scores, best first, at most `top` or else the model's own number.
+    def predictions(self, raw: Sequence[float], top: int | None = None) -> list[dict[str, Any]]:
+        """The best labels with their scores, best first, equal ones in the labels' order: at most `top`, or else the
+        model's own number.
 
         ModelError if a score is no finite number, which JSON could not carry.
         """
-        import numpy as np
-
         scores = self.scores(raw)
-        if not np.isfinite(scores).all():
+        if not all(map(math.isfinite, scores)):
             raise ModelError("the model's scores are not finite")
-        best = (-scores).argsort(kind="stable")[: top or self.top_k]
-        return [{"label": self.labels[index], "score": round(float(scores[index]), 7)} for index in best]
+        best = nlargest(top or self.top_k, range(len(scores)), scores.__getitem__)
+        return [{"label": self.labels[index], "score": round(scores[index], 7)} for index in best]
+
+
+def _sigmoid(logit: float) -> float:
+    """By the form whose exponential can't overflow."""
+    if logit >= 0:
+        return 1 / (1 + math.exp(-logit))
+    return 1 - 1 / (1 + math.exp(logit))
+
+
+def _softmax(logits: Sequence[float]) -> Sequence[float]:
+    largest = max(logits)
+    exponentials = [math.exp(logit - largest) for logit in logits]
+    total = math.fsum(exponentials)
+    return [exponential / total for exponential in exponentials]
 
 
 class ModelShape(Record):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Self
 from classifier.bundles.compiled_reader import CompiledReader
 from classifier.bundles.reader import BundleReader
 from classifier.records import Record
-from classifier.s3.http import Endpoint, environment_credentials
+from classifier.s3.credentials import environment_credentials
+from classifier.s3.endpoint import Endpoint
 from classifier.s3.storage import S3
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class ModelStore(Record):
     def from_settings(cls, settings: Settings, environ: Mapping[str, str]) -> Self:
         """The place that the settings name, at the endpoint that the environment names."""
         return cls.at(
-            S3(Endpoint.from_env(environ), environment_credentials),
+            S3(Endpoint.from_env(environ), environment_credentials, settings.s3_encryption),
             settings.model_bucket,
             settings.model_prefix,
             settle_s=settings.swap_settle_s,

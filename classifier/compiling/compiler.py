@@ -86,10 +86,11 @@ def probe_arrays(preprocessing: Preprocessing, pictures: Sequence[bytes]) -> lis
         smooth = coarse.repeat(8, axis=0).repeat(8, axis=1)[:height, :width]
         generated.append(smooth + random.integers(-20, 21, smooth.shape))
     arrays = [preprocessing.to_array(array.clip(0, 255).astype(np.uint8).tobytes()) for array in generated]
-    return arrays + [array for data in pictures if (array := _decoded(data, preprocessing)) is not None]
+    arrays += [array for data in pictures if (array := _decoded(data, preprocessing)) is not None]
+    return list(map(np.asarray, arrays))
 
 
-def _decoded(data: bytes, preprocessing: Preprocessing) -> NDArray[np.float32] | None:
+def _decoded(data: bytes, preprocessing: Preprocessing) -> memoryview[float] | None:
     """A picture as the model takes it; None, and a line in the log, for what no request could send either."""
     limits = ImageLimits()
     try:
@@ -105,7 +106,7 @@ class _Measured:
     def __init__(self, engine: Engine, serving: Serving, probes: Sequence[NDArray[np.float32]]) -> None:
         import numpy as np
 
-        self.scores = np.stack([serving.scores(engine.predict(probe)) for probe in probes])
+        self.scores = np.array([serving.scores(engine.predict(probe)) for probe in probes], np.float32)
         durations = []
         for _ in range(TIMED_RUNS):
             started = time.perf_counter()

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 from classifier.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import numpy as np
-    from numpy.typing import NDArray
+    from array import array
+    from collections.abc import Buffer, Mapping
 
     from classifier.bundles.serving import Serving
 
@@ -20,8 +18,8 @@ class Engine(Protocol):
 
     name: str
 
-    def predict(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The model's output, float32 of shape (units,), for an array of shape (1, height, width, channels)."""
+    def predict(self, picture: Buffer) -> array[float]:
+        """The model's output for a picture of shape (1, height, width, channels), both as `classifier.arrays` says."""
 
 
 class Loaded(Record):

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from classifier.arrays import floats
 from classifier.bootstrap import dependencies
 from classifier.bootstrap.archive import PackError
 from classifier.bundles.serving import ModelShape, parse_serving
@@ -15,10 +16,8 @@ from classifier.errors import ClassifierError, ModelError, UnavailableError
 from classifier.phases import Phases
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    import numpy as np
-    from numpy.typing import NDArray
+    from array import array
+    from collections.abc import Buffer, Callable, Iterator
 
     from classifier.bundles.reader import Bundle
     from classifier.bundles.serving import Serving
@@ -40,11 +39,11 @@ class KerasEngine:
     def __init__(self, call: Callable[[Any], Any]) -> None:
         self._call = call
 
-    def predict(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The model's output, float32 of shape (units,), for a picture of shape (1, height, width, channels)."""
+    def predict(self, picture: Buffer) -> array[float]:
+        """The model's output, flat float32, for a picture of shape (1, height, width, channels)."""
         import numpy as np
 
-        return np.asarray(self._call(picture), np.float32).reshape(-1)
+        return floats(np.ascontiguousarray(self._call(np.asarray(picture)), np.float32))
 
 
 def open_keras(bundle: Bundle) -> Loaded:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from classifier.arrays import zeros
 from classifier.bundles.serving import parse_serving
 from classifier.engines.engine import Loaded
 from classifier.errors import ModelError
 from classifier.phases import Phases
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from array import array
+    from collections.abc import Buffer
+    from mmap import mmap
 
     from classifier.bundles.compiled import Report
 
@@ -21,41 +24,34 @@ MEGABYTES_A_CORE = 1769
 
 
 class LiteRtEngine:
-    """One interpreter, kept with its tensors allocated; it answers one picture at a time, as Lambda asks."""
+    """One compiled model, ready to run; it answers one picture at a time, as Lambda asks."""
 
     name = "litert"
 
-    def __init__(self, model: bytes, threads: int) -> None:
-        from ai_edge_litert.interpreter import Interpreter
+    def __init__(self, model: bytes | mmap, threads: int) -> None:
+        """LiteRtError if LiteRT can't run the model."""
+        from classifier.engines.litert_c import CompiledModel
 
-        self._interpreter: Any = Interpreter(model_content=model, num_threads=threads)
-        self._interpreter.allocate_tensors()
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        self._output = self._interpreter.get_output_details()[0]["index"]
+        self._model = CompiledModel(model, threads)
 
-    def predict(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The model's output, float32 of shape (units,), for a picture of shape (1, height, width, channels)."""
-        self._interpreter.set_tensor(self._input, picture)
-        self._interpreter.invoke()
-        output: NDArray[np.float32] = self._interpreter.get_tensor(self._output)
-        return output.reshape(-1)
+    def predict(self, picture: Buffer) -> array[float]:
+        """The model's output, flat float32, for a picture of shape (1, height, width, channels)."""
+        return self._model.run(picture)[0]
 
 
-def open_litert(model: bytes, report: Report) -> Loaded:
-    """Make an interpreter of a compiled form and answer once; ModelError if LiteRT refuses it."""
-    import numpy as np
-
+def open_litert(model: bytes | mmap, report: Report) -> Loaded:
+    """Make ready a compiled form and answer once; ModelError if LiteRT refuses it."""
     phases = Phases()
     serving = parse_serving(_encoded(report.serving), _encoded(report.labels), report.shape)
     try:
         with phases.measure("build"):
             engine = LiteRtEngine(model, thread_count())
         with phases.measure("first"):
-            raw = engine.predict(np.zeros(serving.preprocessing.shape, np.float32))
+            raw = engine.predict(zeros(serving.preprocessing.shape))
     except (RuntimeError, ValueError) as error:
         raise ModelError(f"LiteRT can't run the compiled form: {error}") from error
-    if raw.shape != (report.shape.units,) or not np.isfinite(raw).all():
-        raise ModelError(f"the compiled form answers with {raw.shape[0]} numbers, its report says {report.shape.units}")
+    if len(raw) != report.shape.units or not all(map(math.isfinite, raw)):
+        raise ModelError(f"the compiled form answers with {len(raw)} numbers, its report says {report.shape.units}")
     return Loaded(engine, serving, phases.timings_ms)
 
 

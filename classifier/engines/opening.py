@@ -13,6 +13,7 @@ from classifier.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from mmap import mmap
 
     from classifier.bundles.bundle import Identity, Snapshot
     from classifier.bundles.compiled import Report
@@ -53,7 +54,7 @@ class Opener:
         reader: BundleReader,
         compiled: CompiledReader,
         open_keras: Callable[[Bundle], Loaded],
-        open_litert: Callable[[bytes, Report], Loaded],
+        open_litert: Callable[[bytes | mmap, Report], Loaded],
         *,
         engine: str,
         patience_s: float,
@@ -73,27 +74,47 @@ class Opener:
     ) -> LoadedModel | None:
         """The model to serve from now on, None to go on with `current`; `deadline` for reading, by time.monotonic().
 
-        `pulled` is called when the bytes are here and before anything heavy is imported.
+        `pulled` is called when the bytes are here and before TensorFlow is imported.
 
         A function without a model takes TensorFlow when nothing is compiled yet. One that has a model waits for the new
         one's compiled form, but not for more than `patience_s` after the swap.
         """
-        report = None if self._engine == "tensorflow" else self._compiled.report_for(snapshot, view.reports, deadline)
+        report = self._report(snapshot, view, deadline)
         if report is not None and report.usable and self._due(report):
             if current is not None and (report.fingerprint, "litert") == (current.version, current.engine.name):
                 return None if snapshot.identity == current.identity else _renamed(current, snapshot)
-            opened = self._with_litert(snapshot, report, deadline, pulled)
+            opened = self._with_litert(snapshot, report, deadline)
             if opened is not None:
                 return opened
         if self._engine == "litert":
             self._check_litert_alone(report, current)
             return None
-        if current is not None:
-            expected = self._engine == "auto" and self._expected(report)
-            patient = expected and view.now - snapshot.updated < self._patience_s
-            if patient or snapshot.identity == current.identity:
-                return None
+        if current is not None and (self._is_patient(snapshot, report, view) or snapshot.identity == current.identity):
+            return None
         return self._with_keras(snapshot, current, deadline, pulled)
+
+    def open_compiled(self, snapshot: Snapshot, view: View, deadline: float) -> LoadedModel | None:
+        """The snapshot's model if its compiled form can serve now, and nothing else; `deadline` as above."""
+        report = self._report(snapshot, view, deadline)
+        if report is None or not report.usable or not self._due(report):
+            return None
+        return self._with_litert(snapshot, report, deadline)
+
+    def awaits(self, snapshot: Snapshot, view: View, deadline: float) -> bool:
+        """Whether the snapshot's compiled form is worth waiting for, by who has something else to serve meanwhile."""
+        report = self._report(snapshot, view, deadline)
+        if report is not None and report.usable and self._due(report):
+            return False
+        if self._engine == "litert":
+            return self._expected(report)
+        return self._is_patient(snapshot, report, view)
+
+    def _report(self, snapshot: Snapshot, view: View, deadline: float) -> Report | None:
+        return None if self._engine == "tensorflow" else self._compiled.report_for(snapshot, view.reports, deadline)
+
+    def _is_patient(self, snapshot: Snapshot, report: Report | None, view: View) -> bool:
+        expected = self._engine == "auto" and self._expected(report)
+        return expected and view.now - snapshot.updated < self._patience_s
 
     def _due(self, report: Report) -> bool:
         """Whether the compiled form failed never, or long enough ago."""
@@ -115,9 +136,7 @@ class Opener:
             raise ModelError(f"ENGINE=litert, and the compiled form is refused: {report.reason or 'it failed here'}")
         raise ModelLoadingError("ENGINE=litert, and the bundle has no compiled form yet")
 
-    def _with_litert(
-        self, snapshot: Snapshot, report: Report, deadline: float, pulled: Callable[[], None]
-    ) -> LoadedModel | None:
+    def _with_litert(self, snapshot: Snapshot, report: Report, deadline: float) -> LoadedModel | None:
         """The compiled form, None if it can't be had now (it is tried again later) or fails (it never is)."""
         phases = Phases()
         try:
@@ -128,7 +147,6 @@ class Opener:
             pause_s = RETRY_S if known is None else min(2 * known.pause_s, LONGEST_RETRY_S)
             self._refuse(report, _Retry(time.monotonic() + pause_s, pause_s), error)
             return None
-        pulled()
         try:
             opened = self._open_litert(model, report)
         except ModelError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from classifier.errors import ModelError, ModelTooLargeError
-from classifier.keras_json import channels, document, scores
+from classifier.keras_json import channels, document, scores, training
 from classifier.keras_json.building import Builder, Built
 from classifier.keras_json.eras import writer_of
 from classifier.keras_json.graph import Model, tensors_in
@@ -51,14 +51,12 @@ class Architecture:
         """The first input's shape, without the batch."""
         return self.input_shapes[0]
 
-    def build(self, max_parameters: int | None = None) -> Built:
+    def build(self, stored: int | None = None) -> Built:
         """Build with current Keras, not compiled, every weight zero.
 
-        `max_parameters`: what the weights hold, where that is known. Raises ModelError or ModelTooLargeError.
+        `stored`: how many numbers the weights file has, where there is one. Raises ModelError or ModelTooLargeError.
         """
-        return Builder(
-            self.limits, min(max_parameters or self.limits.max_parameters, self.limits.max_parameters)
-        ).build(self.graph)
+        return Builder(self.limits, stored).build(self.graph)
 
 
 def read_architecture(data: bytes, limits: Limits | None = None) -> Architecture:
@@ -80,7 +78,7 @@ def from_document(entry: Mapping[str, Json], limits: Limits) -> Architecture:
             public="The model is there in compiled form only, which this function's engine does not run.",
         )
     writer = writer_of(entry)
-    graph = Reader(limits, writer).model(entry, "model")
+    graph = training.as_called(Reader(limits, writer).model(entry, "model"), writer)
     if _calls(graph, limits.max_calls) > limits.max_calls:
         raise ModelTooLargeError(f"the model calls more than {limits.max_calls:,} layers")
     outputs = list(tensors_in(graph.outputs))

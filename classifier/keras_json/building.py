@@ -29,6 +29,8 @@ type Option = Any  # what a Keras constructor takes
 type Initializer = Any
 
 _FRAMES_PER_LAYER = 4
+_SLACK = 10_000
+"""What a model may hold beyond its weights file: states of random generators, counters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +60,15 @@ def _deep_enough(frames: int) -> Iterator[None]:
 class Builder:
     """Builds one model; refuses it once its parameters or activations pass the limits, before they are allocated."""
 
-    def __init__(self, limits: Limits, max_parameters: int) -> None:
+    def __init__(self, limits: Limits, stored: int | None = None) -> None:
+        """`stored`: how many numbers there are for the model's weights; no more are asked for than those."""
         self._limits = limits
-        self._left = max_parameters
+        self._stored = stored
+        self._left = limits.max_parameters if stored is None else min(stored + _SLACK, limits.max_parameters)
         self._inner: dict[int, Built] = {}
         self._names: set[str] = set()
         self._has_operations = False
-        self._zeros = self._counting_zeros(max_parameters)
+        self._zeros = self._counting_zeros()
 
     def build(self, graph: Model) -> Built:
         """Build a model; every weight is zero until it is loaded."""
@@ -187,7 +191,13 @@ class Builder:
             return keras2_hard_sigmoid
         return [self._option(item) for item in value] if isinstance(value, list) else value
 
-    def _counting_zeros(self, max_parameters: int) -> Initializer:
+    def _too_many(self) -> ModelError:
+        most = self._limits.max_parameters
+        if self._stored is not None and self._stored < most:
+            return ModelError(f"weights: the file has {self._stored:,} numbers, the architecture asks for more")
+        return ModelTooLargeError(f"the model asks for more than {most:,} parameters")
+
+    def _counting_zeros(self) -> Initializer:
         """An initializer that gives zeros as long as the parameters asked for stay under the limit."""
         import keras
 
@@ -197,7 +207,7 @@ class Builder:
             def __call__(self, shape: tuple[int, ...], dtype: Option = None, **_: Option) -> Tensors:
                 builder._left -= prod(shape)
                 if builder._left < 0:
-                    raise ModelTooLargeError(f"the model asks for more than {max_parameters:,} parameters")
+                    raise builder._too_many()
                 return keras.ops.zeros(shape, dtype=dtype)
 
         return CountingZeros()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from classifier.errors import ModelError
+from classifier.keras_json.foreign import FOREIGN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -153,6 +154,8 @@ def class_name(written: str) -> str:
     """Today's name of a class."""
     if written in ("Custom>LayerScale", "Custom>CustomScaleLayer"):  # of keras.applications, 2.9-2.15
         written = written.removeprefix("Custom>")
+    if (bare := written.rpartition(">")[2]) in FOREIGN:  # registered under whatever package
+        return bare
     written = written.removeprefix("Keras>").removeprefix("keras>")
     return CLASS_NAMES.get(written, written)
 

@@ -115,12 +115,13 @@ _ROWS: dict[str, str] = {
     "Pipeline": "layers",
 }
 
-# keras.applications defines the first two for itself, the others are of former eras (see own_layers.py and eras.py).
+# keras.applications defines the first two for itself, the others are of former eras (see own_layers.py).
 OURS: dict[str, str] = {
     "LayerScale": "init_values projection_dim",
     "CustomScaleLayer": "scale",
     "TensorFlow1UpSampling2D": "size data_format interpolation",
     "ScaledCenterCrop": "height width data_format",
+    "OwnStatisticsNormalization": _ROWS["BatchNormalization"],  # see training.py
 }
 
 # Layers that change pictures while training only: served as Identity, so their options don't matter.

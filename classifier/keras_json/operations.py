@@ -66,10 +66,17 @@ _OPERATIONS: Final[dict[str, str]] = {
 _TENSORFLOW: Final = frozenset({"TFOpLambda", "SlicingOpLambda", "TensorFlowOpLayer"})
 
 
-def is_operation(entry: Mapping[str, Json], kind: str) -> bool:
-    """Whether an entry of "layers" is an operation rather than a layer."""
-    module = entry.get("module")
-    return kind in _TENSORFLOW or (isinstance(module, str) and module.startswith("keras.src.ops."))
+def is_operation(entry: Mapping[str, Json], kind: str, *, keras_2: bool) -> bool:
+    """Whether an entry of "layers" is an operation rather than a layer.
+
+    Keras 3 names no module in HDF5 files, so there `Add` may be the layer or the operation: only a layer's config says
+    whether it is trainable (layers/layer.py of 3.x, get_config).
+    """
+    module, config = entry.get("module"), entry.get("config")
+    if kind in _TENSORFLOW or (isinstance(module, str) and module.startswith("keras.src.ops.")):
+        return True
+    by_name = module is None and not keras_2 and kind in _OPERATIONS
+    return by_name and isinstance(config, dict) and "trainable" not in config
 
 
 def read(entry: Mapping[str, Json], name: str, place: str) -> Layer:

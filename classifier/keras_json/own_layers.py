@@ -36,7 +36,8 @@ def make(layer: Layer, name: str, zeros: Initializer) -> keras.Layer:
 
     LayerScale (x * gamma) of applications.convnext, CustomScaleLayer (a + b * scale) of inception_resnet_v2, and Keras
     2.2's bilinear UpSampling2D: it measured from pixels' corners (backend/tensorflow_backend.py, resize_images),
-    today's from their centres. ScaledCenterCrop is RandomCrop of tf.keras until 2.6 outside of training.
+    today's from their centres. ScaledCenterCrop is RandomCrop of tf.keras until 2.6 outside of training, and
+    OwnStatisticsNormalization a BatchNormalization that Keras 2 was told to run as in training.
     """
     import keras
 
@@ -66,16 +67,27 @@ def make(layer: Layer, name: str, zeros: Initializer) -> keras.Layer:
         def call(self, x: Tensor) -> Tensor:
             return _scaled_center_crop(x, int(layer.options["height"]), int(layer.options["width"]))  # type: ignore[arg-type]
 
-    match layer.kind:
-        case "ScaledCenterCrop":
-            return ScaledCenterCrop(name=name, dtype=dtype)
-        case "TensorFlow1UpSampling2D":
-            return TensorFlow1UpSampling2D(name=name, dtype=dtype)
-        case "LayerScale":
-            return LayerScale(name=name, dtype=dtype)
-        case "CustomScaleLayer":
-            return CustomScaleLayer(name=name, dtype=dtype)
+    simple = {made.__name__: made for made in (LayerScale, CustomScaleLayer, TensorFlow1UpSampling2D, ScaledCenterCrop)}
+    if layer.kind in simple:
+        return simple[layer.kind](name=name, dtype=dtype)
+    if layer.kind == "OwnStatisticsNormalization":
+        return _own_statistics_normalization(layer, name, zeros)
     raise ModelError(f"layer {layer.name!r}: {layer.kind} is not one of ours")
+
+
+def _own_statistics_normalization(layer: Layer, name: str, zeros: Initializer) -> keras.Layer:
+    import keras
+
+    class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]  # weights files go by the name
+        def call(self, inputs: Tensor, *, own_statistics: bool = False) -> Tensor:
+            if not own_statistics:
+                return super().call(inputs, training=False)
+            mean, variance = keras.ops.moments(inputs, axes=self._reduction_axes)
+            scaling = {"offset": self.beta if self.center else None, "scale": self.gamma if self.scale else None}
+            return keras.ops.batch_normalization(inputs, mean, variance, self.axis, epsilon=self.epsilon, **scaling)
+
+    initial = {f"{weight}_initializer": zeros for weight in ("beta", "gamma", "moving_mean", "moving_variance")}
+    return BatchNormalization(name=name, **{**layer.options, **initial})
 
 
 def _scaled_center_crop(x: Tensor, height: int, width: int) -> Tensor:

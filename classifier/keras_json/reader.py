@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, cast
 
 from classifier.errors import ModelError, ModelNotAllowedError, ModelTooLargeError
-from classifier.keras_json import backends, calls, eras, history, operations, values
+from classifier.keras_json import backends, calls, eras, foreign, history, operations, values
+from classifier.keras_json.foreign import FOREIGN
 from classifier.keras_json.graph import Call, Layer, Model, Tensor, tensors_in
 from classifier.keras_json.layers import INERT, LAYERS, MODELS, WRAPPERS
 from classifier.keras_json.refused import why_not
@@ -107,9 +108,10 @@ class Reader:
         place = self._place(str(name), written_kind)
         if not isinstance(name, str):
             raise ModelError(f"{place}: its name is not text")
-        if operations.is_operation(entry, kind):
+        if operations.is_operation(entry, kind, keras_2=self._keras_2):
             return operations.read(entry, name, place)
-        values.check_origin(entry, place)
+        if kind not in FOREIGN:
+            values.check_origin(entry, place)
         today, options = self._today(kind, config, place)
         return Layer(
             name,
@@ -123,6 +125,9 @@ class Reader:
     def _today(self, kind: str, config: Mapping[str, Json], place: str) -> tuple[str, Mapping[str, Value]]:
         if kind in INERT:
             return "Identity", {}
+        if kind in FOREIGN:
+            today, options = foreign.read(kind, config, place)
+            return today, {**options, "dtype": values.dtype(config.get("dtype"), place)}
         options = self._options(kind, config, place)
         backends.check(kind, options, self._writer.backend, place)
         return eras.as_written(kind, options, self._writer, place)

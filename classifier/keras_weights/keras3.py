@@ -26,6 +26,26 @@ if TYPE_CHECKING:
 CONTAINERS: Final = ("layers", "_layer_checkpoint_dependencies")
 
 
+def is_layout(store: Store) -> bool:
+    """Whether a file is laid out so."""
+    return any(re.split(r"[/\\]", group)[0] in CONTAINERS for group in store.groups)
+
+
+def with_slashes(datasets: Mapping[str, Dataset]) -> dict[str, Dataset]:
+    """The datasets by paths with slashes; ModelError if two of them are then one.
+
+    Keras 2.12 to 2.15 joined names by the system's separator (saving/saving_lib.py, `tf.io.gfile.join`), so on Windows
+    a file has one group called `layers\\conv2d`.
+    """
+    found: dict[str, Dataset] = {}
+    for path, dataset in datasets.items():
+        plain = path.replace("\\", "/")
+        if plain in found:
+            raise ModelError(f"weights: the file has both {found[plain].path!r} and {path!r}")
+        found[plain] = dataset
+    return found
+
+
 class Loader:
     """Sets every weight of one model from one file."""
 
@@ -34,7 +54,7 @@ class Loader:
         self._assigner = assigner
         self._groups: dict[str, dict[str, Dataset]] = defaultdict(dict)  # "…/vars" -> its datasets by number
         self._inner: dict[str, set[str]] = defaultdict(set)  # group -> names of the groups in it that hold datasets
-        for path, dataset in store.datasets.items():
+        for path, dataset in with_slashes(store.datasets).items():
             parent, _, leaf = path.rpartition("/")
             self._groups[parent][leaf] = dataset
             parts = path.split("/")

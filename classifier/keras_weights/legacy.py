@@ -10,12 +10,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from classifier.errors import ModelError
+from classifier.errors import ModelError, ModelNotAllowedError
+from classifier.keras_json.foreign import FOREIGN
+from classifier.keras_json.history import class_name
 from classifier.keras_json.words import words
 from classifier.keras_weights import variables
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from classifier.keras_json.building import Built
     from classifier.keras_weights.assign import Assigner
@@ -48,8 +50,18 @@ def load(built: Built, store: Store, root: str, assigner: Assigner) -> None:
         if layer.name in built.layers
         if (owned := list(variables.of(layer.name, built.layers[layer.name], trainable=layer.trainable)))
     }
+    _refuse_unknown_weights(built, wanted.keys(), saved)
     for name, other in _paired(wanted, saved):
         _load_layer(name, wanted[name], saved[other], assigner)
+
+
+def _refuse_unknown_weights(built: Built, wanted: Collection[str], saved: Collection[str]) -> None:
+    """A layer that is known to have no weights, and has some in the file, is another of the same name."""
+    for layer in built.graph.layers:
+        if class_name(layer.written_kind) in FOREIGN and layer.name in saved and layer.name not in wanted:
+            raise ModelNotAllowedError(
+                f"weights: the file has some of {layer.name!r} ({layer.written_kind}), which has none where we know it"
+            )
 
 
 def _paired(wanted: dict[str, list[Owned]], saved: dict[str, list[Saved]]) -> list[tuple[str, str]]:

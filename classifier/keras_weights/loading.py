@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 from classifier.errors import ModelError
-from classifier.keras_weights import finishing, keras3, legacy
+from classifier.keras_weights import finishing, keras3, legacy, variables
 from classifier.keras_weights.assign import Assigner
 from classifier.keras_weights.store import Store, open_store
 
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from classifier.keras_json.building import Built
     from classifier.keras_json.limits import Limits
 
-# What a model may hold beyond its weights file: states of random generators, counters.
-_SLACK = 10_000
+_LEAST_BYTES = 1_000_000
 _ROOTS = ("", "model_weights")
 """Where Keras 2 puts weights: a file of weights only, and a whole model's."""
 
@@ -32,14 +32,25 @@ def load_model(architecture: Architecture, weights: bytes | Path) -> keras.Model
     elsewhere, ModelTooLargeError.
     """
     with open_store(weights, _max_bytes(weights, architecture.limits)) as store:
-        built = architecture.build(max_parameters=store.elements + _SLACK)
+        built = architecture.build(stored=store.elements)
         assigner = Assigner()
-        _load(built, store, assigner)
-        assigner.check_all_set(built.model)
+        try:
+            _load(built, store, assigner)
+            assigner.check_all_set(built.model)
+        except ModelError as error:
+            raise _of_another_model(error, built, store) from error
         if _backend(store, architecture) == "theano":
             finishing.turn_kernels(built)
         finishing.derive_constants(built)
         return built.model
+
+
+def _of_another_model(error: ModelError, built: Built, store: Store) -> ModelError:
+    """The same error; with both counts where they say that the weights are not this model's."""
+    asked = sum(prod(owned.variable.shape) for owned in variables.of("", built))
+    if type(error) is not ModelError or asked == store.elements:
+        return error
+    return ModelError(f"{error}; the file has {store.elements:,} numbers, the architecture asks for {asked:,}")
 
 
 def _max_bytes(weights: bytes | Path, limits: Limits) -> int:
@@ -48,7 +59,7 @@ def _max_bytes(weights: bytes | Path, limits: Limits) -> int:
         size = len(weights) if isinstance(weights, bytes) else weights.stat().st_size
     except OSError as error:
         raise ModelError(f"weights: {error}") from error
-    return min(limits.max_parameters * 4, max(size * limits.max_inflation, _SLACK * 100))
+    return min(limits.max_parameters * 4, max(size * limits.max_inflation, _LEAST_BYTES))
 
 
 def _backend(store: Store, architecture: Architecture) -> str:
@@ -64,7 +75,7 @@ def _load(built: Built, store: Store, assigner: Assigner) -> None:
         if root in store.groups and store.names(root, "layer_names") is not None:
             legacy.load(built, store, root, assigner)
             return
-    if any(container in store.groups for container in keras3.CONTAINERS):
+    if keras3.is_layout(store):
         keras3.Loader(built, store, assigner).load()
         return
     raise ModelError(f"weights: unknown layout, its groups are {', '.join(sorted(store.groups)[:10])!r}")

@@ -8,13 +8,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from classifier.pictures.scaling import Steps, scaled
 from classifier.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
 
 Resize = Literal["stretch", "crop", "pad"]
 Filter = Literal["nearest", "bilinear", "bicubic", "lanczos"]
@@ -38,6 +37,13 @@ LEAST_STD = 1e-30
 CAFFE_MEAN = (103.939, 116.779, 123.68)
 TORCH_MEAN, TORCH_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """The constants of `keras.applications.imagenet_utils.preprocess_input`; Caffe's are in the order blue, green, red."""
+SCALES: Mapping[Scale, Steps] = {
+    "none": (),
+    "unit": (("divide", (255.0,)),),
+    "tf": (("divide", (127.5,)), ("subtract", (1.0,))),
+    "caffe": (("subtract", CAFFE_MEAN),),
+    "torch": (("divide", (255.0,)), ("subtract", TORCH_MEAN), ("divide", TORCH_STD)),
+}
 
 
 class PreprocessingError(ValueError):
@@ -93,23 +99,16 @@ class Preprocessing(Record, kw_only=True):
         fixed = {"size": list(self.size), "resize": self.resize, "filter": self.filter, "color": self.color}
         return {**fixed, **scaling, "fast_decode": self.fast_decode}
 
-    def to_array(self, pixels: bytes) -> NDArray[np.float32]:
-        """Turn height x width x channels bytes (RGB, gray or RGBA) into the model's input: float32, `shape`, C order.
+    def to_array(self, pixels: bytes) -> memoryview[float]:
+        """Turn height x width x channels bytes (RGB, gray or RGBA) into the model's input: a picture of `shape`.
 
         The operations and their order are those of Keras's numpy path, so the result is the same to the last bit.
         """
-        import numpy as np
+        return scaled(pixels, self.shape, self._steps(), reverse=self.color == "bgr" or self.scale == "caffe")
 
-        stored = np.frombuffer(pixels, np.uint8).reshape(self.shape)
-        if self.color == "bgr" or self.scale == "caffe":
-            stored = stored[..., ::-1]
-        array = stored.astype(np.float32, order="C")
-        if self.mean is not None:
-            _per_channel(np.subtract, array, self.mean)
-        if self.std is not None:
-            _per_channel(np.divide, array, self.std)
-        _scale(array, self.scale)
-        return array
+    def _steps(self) -> Steps:
+        own = (("subtract", self.mean), ("divide", self.std))
+        return (*((operation, numbers) for operation, numbers in own if numbers is not None), *SCALES[self.scale])
 
 
 class _Reader:
@@ -196,30 +195,3 @@ def _is_number(value: object) -> bool:
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _scale(array: NDArray[np.float32], scale: Scale) -> None:
-    import numpy as np
-
-    match scale:
-        case "unit":
-            array /= 255.0
-        case "tf":
-            array /= 127.5
-            array -= 1.0
-        case "caffe":
-            _per_channel(np.subtract, array, CAFFE_MEAN)
-        case "torch":
-            array /= 255.0
-            _per_channel(np.subtract, array, TORCH_MEAN)
-            _per_channel(np.divide, array, TORCH_STD)
-
-
-def _per_channel(operation: np.ufunc, array: NDArray[np.float32], numbers: tuple[float, ...]) -> None:
-    """Apply in place, one channel at a time: several times faster than broadcasting over an axis of three."""
-    if len(numbers) == 1:
-        operation(array, numbers[0], out=array)
-        return
-    for channel, number in enumerate(numbers):
-        part = array[..., channel]
-        operation(part, number, out=part)

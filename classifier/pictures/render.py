@@ -83,9 +83,14 @@ def _load(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> Image:
     return image  # type: ignore[no-any-return]
 
 
+def import_plugin(format_: str) -> Any:  # noqa: ANN401  (Pillow's plugin class)
+    """Pillow's class for files of this format, without its looking through all others."""
+    module, name = _PLUGINS[format_]
+    return getattr(import_module(f"PIL.{module}"), name)
+
+
 def _open(picture: Picture, file: IO[bytes]) -> Any:  # noqa: ANN401  (Pillow's plugin class)
-    module, name = _PLUGINS[picture.format]
-    image = getattr(import_module(f"PIL.{module}"), name)(file)
+    image = import_plugin(picture.format)(file)
     image.decodermaxblock = len(picture.data)  # in pieces, a decoder that waits for more gets all of them again
     return image
 

@@ -1,23 +1,21 @@
-"""HTTP to S3: where a bucket is, kept-alive connections, one deadline over connect, headers and body."""
+"""HTTP to S3: kept-alive connections, one deadline over connect, headers and body."""
 
 from __future__ import annotations
 
 import io
-import os
 import threading
 import time
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
 
 from classifier.records import Record
-from classifier.s3.sigv4 import Credentials
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from typing import IO
 
-__all__ = ["Endpoint", "HTTPException", "Pool", "Reply", "TooLargeError", "environment_credentials"]
+__all__ = ["Call", "HTTPException", "Pool", "Reply", "TooLargeError"]
 
 CHUNK_BYTES = 1 << 20
 ERROR_BYTES = 1 << 16
@@ -46,6 +44,8 @@ class Call(Record, kw_only=True):
     deadline: float
     max_bytes: int
     """The longest body that is read."""
+    into: IO[bytes] | None = None
+    """Where the body of a success goes, instead of into the reply."""
 
     def patience_s(self) -> float:
         """The time that the next step may take; TimeoutError if none is left."""
@@ -146,7 +146,10 @@ def _ask(connection: HTTPConnection, call: Call) -> HTTPResponse:
 
 
 def _reply(response: HTTPResponse, call: Call) -> Reply:
-    body = _read(response, call.max_bytes if response.status < 300 else max(call.max_bytes, ERROR_BYTES))
+    if response.status < 300:
+        body = _read(response, call.max_bytes, call.into)
+    else:
+        body = _read(response, max(call.max_bytes, ERROR_BYTES), None)
     return Reply(response.status, {name.lower(): value for name, value in response.getheaders()}, body)
 
 
@@ -195,11 +198,17 @@ class _TimedReads(io.RawIOBase):
         super().close()
 
 
-def _read(response: HTTPResponse, max_bytes: int) -> bytes:
+def _read(response: HTTPResponse, max_bytes: int, into: IO[bytes] | None) -> bytes:
+    """The body, or nothing once it is in `into`, which loses what an attempt before left in it."""
     announced = response.length
     if announced is not None and announced > max_bytes:
         raise TooLargeError(f"{announced} bytes, at most {max_bytes} are read")
     chunks: list[bytes] = []
+    take: Callable[[bytes], object] = chunks.append
+    if into is not None:
+        into.seek(0)
+        into.truncate()
+        take = into.write
     size = 0
     while size <= max_bytes:
         chunk = response.read1(CHUNK_BYTES)
@@ -210,56 +219,6 @@ def _read(response: HTTPResponse, max_bytes: int) -> bytes:
                 # http.client takes a connection that breaks in the head for the head's end, and what follows for all.
                 raise IncompleteRead(b"")
             return b"".join(chunks)
-        chunks.append(chunk)
+        take(chunk)
         size += len(chunk)
     raise TooLargeError(f"more than {max_bytes} bytes")
-
-
-class Endpoint:
-    """Where S3 is: AWS's own hosts for `region`, or one address for everything (`url`: tests, MinIO, LocalStack)."""
-
-    def __init__(self, region: str, url: str | None = None) -> None:
-        self.region, self.url = region, url
-        self.pools: dict[str, Pool] = {}
-        self.elsewhere: dict[str, str] = {}
-        """Regions of buckets that turned out to be in another one."""
-
-    @classmethod
-    def from_env(cls, environ: Mapping[str, str]) -> Endpoint:
-        """The region and endpoint that the AWS SDKs read from the environment."""
-        region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-        return cls(region, environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL") or None)
-
-    def region_of(self, bucket: str) -> str:
-        """The region that the bucket's requests go to and are signed for."""
-        return self.elsewhere.get(bucket, self.region)
-
-    def address(self, bucket: str, key: str) -> tuple[str, str]:
-        """(host, path) of an object: virtual-hosted, or path-style at an own endpoint and for dotted buckets."""
-        if self.url:
-            parts = urlsplit(self.url)
-            return parts.netloc, f"{parts.path.rstrip('/')}/{bucket}/{key}"
-        region = self.region_of(bucket)
-        domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
-        if "." in bucket:
-            return f"s3.{region}.{domain}", f"/{bucket}/{key}"
-        return f"{bucket}.s3.{region}.{domain}", f"/{key}"
-
-    def pool(self, host: str) -> Pool:
-        """The kept connections to `host`."""
-        scheme = urlsplit(self.url).scheme if self.url else "https"
-        return self.pools.setdefault(host, Pool(scheme, host))
-
-
-def environment_credentials() -> Credentials:
-    """Lambda's own credentials; elsewhere whatever boto3 would find (profile, container, instance)."""
-    access, secret = os.environ.get("AWS_ACCESS_KEY_ID"), os.environ.get("AWS_SECRET_ACCESS_KEY")
-    if access and secret:
-        return Credentials(access, secret, os.environ.get("AWS_SESSION_TOKEN"))
-    import botocore.session
-
-    found = botocore.session.get_session().get_credentials()
-    if found is None:
-        raise PermissionError("no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile")
-    frozen = found.get_frozen_credentials()
-    return Credentials(frozen.access_key, frozen.secret_key, frozen.token)

@@ -1,4 +1,4 @@
-"""What S3 answers in XML: listings of objects and versions, and error codes."""
+"""What S3 answers in XML: listings of objects and versions, and errors."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 
 LISTINGS = ("ListBucketResult", "ListVersionsResult")
+MESSAGE_CHARACTERS = 500
 
 
 class ObjectInfo(Record):
@@ -64,12 +65,25 @@ def parse_page(reply: Reply, markers: Mapping[str, str]) -> Page:
     return Page(objects, _http_date(reply.headers.get("date", "")), following if truncated else {})
 
 
-def error_code(body: bytes) -> str:
-    """The code in an error's body, or `no code`."""
+class Complaint(Record):
+    """An error's body: its code, S3's words for it, and the region that it says the bucket is in."""
+
+    code: str = "no code"
+    message: str = ""
+    region: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}" if self.message else self.code
+
+
+def complaint(body: bytes) -> Complaint:
+    """Read an error's body; one that is none has `no code`."""
     try:
-        return _text(ET.fromstring(body), "Code") or "no code"  # noqa: S314 - S3's own reply; expat limits entity expansion
+        root = ET.fromstring(body)  # noqa: S314 - S3's own reply; expat limits entity expansion
     except ET.ParseError:
-        return "no code"
+        return Complaint()
+    message = " ".join(_text(root, "Message").split())[:MESSAGE_CHARACTERS]
+    return Complaint(_text(root, "Code") or "no code", message, _text(root, "Region"))
 
 
 def _local(element: ET.Element) -> str:

@@ -31,6 +31,14 @@ class Credentials(Record):
         return f"Credentials({self.access_key!r}, <secret>)"
 
 
+class Kept(Record):
+    """Credentials with the times, in seconds since the epoch, when they expire and from when on they are renewed."""
+
+    credentials: Credentials
+    expires: float
+    due: float
+
+
 def canonical_query(parameters: Mapping[str, str]) -> str:
     """Parameters sorted by name and percent-encoded as the signature demands (RFC 3986's unreserved set only)."""
     return "&".join(f"{quote(name, '-_.~')}={quote(value, '-_.~')}" for name, value in sorted(parameters.items()))

@@ -6,58 +6,38 @@ reply needs, and boto3 has no total deadline. Errors are this module's own; call
 
 from __future__ import annotations
 
-import random
-import re
-import time
+import base64
+import zlib
 from contextlib import contextmanager
 from copy import replace
 from typing import TYPE_CHECKING
 
 from classifier.errors import StorageUnavailableError
-from classifier.s3 import http as s3_http
-from classifier.s3.listing import Listing, ObjectInfo, error_code, parse_page
-from classifier.s3.sigv4 import Credentials, canonical_path, canonical_query, signed_headers
+from classifier.s3.exchange import Exchange, Request
+from classifier.s3.http import HTTPException
+from classifier.s3.listing import Listing, ObjectInfo, parse_page
+from classifier.s3.refusals import ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from typing import IO
 
-    type Exchange = Callable[[s3_http.Pool, s3_http.Call], s3_http.Reply | s3_http.Opened]
+    from classifier.s3 import http
+    from classifier.s3.endpoint import Endpoint
+    from classifier.s3.sigv4 import Credentials
 
-ATTEMPTS = 3
-BACKOFF_S = 0.1
+__all__ = ["S3", "ObjectChangedError", "ObjectMissingError", "ObjectTooLargeError", "ObjectUnreadableError"]
+
 MAX_LIST_BYTES = 8_000_000
 MAX_PAGES = 20
-RETRIED = frozenset({408, 429, 500, 502, 503, 504})
-PARTIAL, OUT_OF_RANGE = 206, 416
-WRONG_REGION = frozenset({301, 307, 400})
-UNREADABLE_CODES = ("InvalidObjectState", "KMS")
-DENIED_CODES = ("AccessDenied", "AllAccessDisabled", "no code")
-_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d+")
-_DENIED_ACTION = re.compile(rb"not authorized to perform:? (\S+)")
-
-
-class ObjectMissingError(Exception):
-    """No such object or version, or one that the role may not see."""
-
-
-class ObjectChangedError(Exception):
-    """The object is no longer the one whose ETag was asked for, or exists although it should not."""
-
-
-class ObjectUnreadableError(Exception):
-    """The object is there but archived, or its KMS key is denied."""
-
-
-class ObjectTooLargeError(Exception):
-    """The object has more bytes than the caller allows."""
 
 
 class S3:
     """Objects of any bucket at one endpoint."""
 
-    def __init__(self, endpoint: s3_http.Endpoint, credentials: Callable[[], Credentials]) -> None:
-        self._endpoint = endpoint
-        self._credentials = credentials
+    def __init__(self, endpoint: Endpoint, credentials: Callable[[], Credentials], encryption: str = "") -> None:
+        self._exchange = Exchange(endpoint, credentials)
+        self._encryption = encryption_headers(encryption)
 
     def list(self, bucket: str, prefix: str, deadline: float, *, delimiter: str = "") -> Listing:
         """Every object under `prefix`; with a delimiter only those right under it. `deadline` by time.monotonic()."""
@@ -88,7 +68,12 @@ class S3:
         """One whole object: of that version, or only if its ETag still is `if_match`; at most `max_bytes`."""
         query = {"versionId": version_id} if version_id else {}
         headers = {"if-match": f'"{if_match}"'} if if_match else {}
-        return self._send("GET", bucket, key, query, headers, deadline, max_bytes=max_bytes).body
+        request = Request(method="GET", bucket=bucket, key=key, query=query, headers=headers, max_bytes=max_bytes)
+        return self._exchange.send(request, deadline).body
+
+    def download(self, bucket: str, key: str, deadline: float, *, max_bytes: int, into: IO[bytes]) -> None:
+        """One whole object into a file, which then holds nothing else; at most `max_bytes`. Errors as of `get`."""
+        self._exchange.send(Request(method="GET", bucket=bucket, key=key, max_bytes=max_bytes, into=into), deadline)
 
     @contextmanager
     def stream(self, bucket: str, key: str, deadline: float, *, start: int, size: int) -> Iterator[Stream]:
@@ -97,11 +82,10 @@ class S3:
         ObjectChangedError when the object does not have them; StorageUnavailableError, also while reading.
         """
         wanted = {"range": f"bytes={start}-{start + size - 1}"}
-        opened = self._ask("GET", bucket, key, {}, wanted, deadline, exchange=_begin)
-        assert isinstance(opened, s3_http.Opened)
-        what = f"GET s3://{bucket}/{key}"
+        request = Request(method="GET", bucket=bucket, key=key, headers=wanted, max_bytes=size)
+        opened = self._exchange.open(request, deadline)
         try:
-            yield Stream(what, opened)
+            yield Stream(str(request), opened)
         finally:
             opened.close()
 
@@ -116,14 +100,23 @@ class S3:
         condition: Mapping[str, str] | None = None,
     ) -> str:
         """Write one object and return its ETag; `condition` is if-match or if-none-match (ObjectChangedError)."""
-        headers = {"content-type": content_type, **(condition or {})}
-        return self._send("PUT", bucket, key, {}, headers, deadline, payload=data).headers.get("etag", "").strip('"')
+        checksum = base64.b64encode(zlib.crc32(data).to_bytes(4)).decode()
+        headers = {
+            "content-type": content_type,
+            "x-amz-checksum-crc32": checksum,  # S3 refuses a PUT without one into a bucket with Object Lock
+            "x-amz-sdk-checksum-algorithm": "CRC32",
+            **self._encryption,
+            **(condition or {}),
+        }
+        request = Request(method="PUT", bucket=bucket, key=key, headers=headers, payload=data, max_bytes=MAX_LIST_BYTES)
+        return self._exchange.send(request, deadline).headers.get("etag", "").strip('"')
 
     def _pages(self, bucket: str, query: dict[str, str], markers: Mapping[str, str], deadline: float) -> Listing:
         objects: list[ObjectInfo] = []
         server_time = 0.0
         for _ in range(MAX_PAGES):
-            reply = self._send("GET", bucket, "", query, {}, deadline, max_bytes=MAX_LIST_BYTES)
+            request = Request(method="GET", bucket=bucket, query=query, max_bytes=MAX_LIST_BYTES)
+            reply: http.Reply = self._exchange.send(request, deadline)
             page = parse_page(reply, markers)
             server_time = server_time or page.server_time
             objects += page.objects
@@ -132,139 +125,28 @@ class S3:
             query = query | page.following
         raise StorageUnavailableError(f"s3://{bucket}/{query['prefix']} has more than {MAX_PAGES} pages of objects")
 
-    def _send(
-        self,
-        method: str,
-        bucket: str,
-        key: str,
-        query: Mapping[str, str],
-        headers: Mapping[str, str],
-        deadline: float,
-        *,
-        payload: bytes = b"",
-        max_bytes: int = MAX_LIST_BYTES,
-    ) -> s3_http.Reply:
-        """One exchange, the body read whole."""
-        reply = self._ask(
-            method, bucket, key, query, headers, deadline, payload=payload, max_bytes=max_bytes, exchange=_whole
-        )
-        assert isinstance(reply, s3_http.Reply)
-        return reply
 
-    def _ask(
-        self,
-        method: str,
-        bucket: str,
-        key: str,
-        query: Mapping[str, str],
-        headers: Mapping[str, str],
-        deadline: float,
-        *,
-        exchange: Exchange,
-        payload: bytes = b"",
-        max_bytes: int = MAX_LIST_BYTES,
-    ) -> s3_http.Reply | s3_http.Opened:
-        # A signed link is easily given as a key; its query is a credential.
-        what = f"{method} s3://{bucket}/{(key or query.get('prefix', '')).partition('?')[0]}"
-        trouble = "no attempt"
-        for attempt in range(ATTEMPTS):
-            if attempt and not _pause(attempt, deadline):
-                break
-            try:
-                call, pool = self._call(method, bucket, key, query, headers, deadline, payload, max_bytes)
-                reply = exchange(pool, call)
-            except s3_http.TooLargeError as error:
-                raise ObjectTooLargeError(f"{what}: {error}") from error
-            except (OSError, s3_http.HTTPException) as error:
-                trouble = f"{type(error).__name__}: {error}"
-                continue
-            if isinstance(reply, s3_http.Opened) or reply.status < 300:
-                return reply
-            trouble = f"{reply.status} {error_code(reply.body)}"
-            if reply.status not in RETRIED and not self._learns_region(bucket, reply):
-                raise _refusal(what, reply)
-        raise StorageUnavailableError(f"{what}: {trouble}")
+def encryption_headers(asked: str) -> dict[str, str]:
+    """The headers of a PUT that ask for server-side encryption as the setting S3_ENCRYPTION says.
 
-    def _call(
-        self,
-        method: str,
-        bucket: str,
-        key: str,
-        query: Mapping[str, str],
-        headers: Mapping[str, str],
-        deadline: float,
-        payload: bytes,
-        max_bytes: int,
-    ) -> tuple[s3_http.Call, s3_http.Pool]:
-        host, path = self._endpoint.address(bucket, key)
-        path, text = canonical_path(path), canonical_query(query)
-        region = self._endpoint.region_of(bucket)
-        signed = signed_headers(method, path, text, {"host": host, **headers}, payload, self._credentials(), region)
-        target = f"{path}?{text}" if text else path
-        call = s3_http.Call(
-            method=method, target=target, headers=signed, payload=payload, deadline=deadline, max_bytes=max_bytes
-        )
-        return call, self._endpoint.pool(host)
-
-    def _learns_region(self, bucket: str, reply: s3_http.Reply) -> bool:
-        """Whether the bucket is in a region that was not tried yet; the address itself is never the reply's to say."""
-        region = reply.headers.get("x-amz-bucket-region", "")
-        known = self._endpoint.region_of(bucket)
-        if reply.status not in WRONG_REGION or region == known or not _REGION.fullmatch(region):
-            return False
-        self._endpoint.elsewhere[bucket] = region
-        return True
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/specifying-kms-encryption.html
+    """
+    if not asked:
+        return {}
+    if not asked.startswith("arn:"):
+        return {"x-amz-server-side-encryption": asked}
+    return {"x-amz-server-side-encryption": "aws:kms", "x-amz-server-side-encryption-aws-kms-key-id": asked}
 
 
 class Stream:
     """Part of an object, while it arrives."""
 
-    def __init__(self, what: str, opened: s3_http.Opened) -> None:
+    def __init__(self, what: str, opened: http.Opened) -> None:
         self._what, self._opened = what, opened
 
     def read(self, size: int, /) -> bytes:
         """At most `size` bytes, empty at the end. Raises StorageUnavailableError when the connection breaks."""
         try:
             return self._opened.read(size)
-        except (OSError, s3_http.HTTPException) as error:
+        except (OSError, HTTPException) as error:
             raise StorageUnavailableError(f"{self._what}: {type(error).__name__}: {error}") from error
-
-
-def _whole(pool: s3_http.Pool, call: s3_http.Call) -> s3_http.Reply | s3_http.Opened:
-    return pool.send(call)
-
-
-def _begin(pool: s3_http.Pool, call: s3_http.Call) -> s3_http.Reply | s3_http.Opened:
-    opened = pool.open(call)
-    if opened.status == PARTIAL:
-        return opened
-    try:
-        return opened.reply()
-    finally:
-        opened.close()
-
-
-def _pause(attempt: int, deadline: float) -> bool:
-    """Wait before the next attempt (full jitter); False when the deadline leaves no time for one."""
-    pause = random.uniform(0, BACKOFF_S * 4**attempt)  # noqa: S311 - spreads load, guards nothing
-    if time.monotonic() + pause >= deadline:
-        return False
-    time.sleep(pause)
-    return True
-
-
-def _refusal(what: str, reply: s3_http.Reply) -> Exception:
-    code = error_code(reply.body)
-    text = f"{what}: {reply.status} {code}"
-    denied = _DENIED_ACTION.search(reply.body)
-    if code.startswith(UNREADABLE_CODES) or (reply.status == 403 and denied and denied[1].startswith(b"kms:")):
-        return ObjectUnreadableError(text)
-    if reply.status in (409, 412, OUT_OF_RANGE):
-        return ObjectChangedError(text)
-    if reply.status == 404 and code != "NoSuchBucket":
-        return ObjectMissingError(text)
-    if reply.status == 403 and code in DENIED_CODES:  # other codes mean our credentials or our clock
-        return ObjectMissingError(text)
-    if reply.status == 405 and reply.headers.get("x-amz-delete-marker") == "true":
-        return ObjectMissingError(text)
-    return StorageUnavailableError(text)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from classifier import function_memory
+from classifier.arrays import shortest
 from classifier.errors import ImageError, OutOfTimeError, RequestError
 from classifier.phases import Phases
 from classifier.tf_serving import tensors
@@ -18,16 +19,13 @@ from classifier.web.responses import Response, json_response, server_timing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from classifier.bundles.serving import Serving
     from classifier.pictures.headers.picture import ImageLimits, Picture
     from classifier.tf_serving.protocol import Model
     from classifier.web.events import Request
     from classifier.web.routes import Exchange
 
-    type Outputs = Sequence[NDArray[np.float32]]
+    type Outputs = Sequence[Sequence[float]]
     type Reply = Callable[[Outputs, Serving], dict[str, Any]]
 
 MAX_OUTPUTS = 100_000
@@ -60,7 +58,7 @@ class ServingApi:
                 return json_response(metadata_of(self._model(target, exchange), self.model_name))
             case "predict":
                 rows, key = tensors.read_rows(self._document(target, request))
-                return self._run(target, exchange, rows, lambda found, _: {key: [_decimals(raw) for raw in found]})
+                return self._run(target, exchange, rows, lambda found, _: {key: list(map(shortest, found))})
             case "classify":
                 rows = tensors.read_examples(self._document(target, request))
                 return self._run(target, exchange, rows, lambda found, serving: {"results": _labelled(found, serving)})
@@ -121,7 +119,7 @@ class ServingApi:
                 pictures.append(inspect(data, self.limits))
         return pictures
 
-    def _decoded(self, pictures: list[Picture], serving: Serving, phases: Phases) -> Iterator[NDArray[np.float32]]:
+    def _decoded(self, pictures: list[Picture], serving: Serving, phases: Phases) -> Iterator[memoryview[float]]:
         from classifier.pictures.decode import decode
 
         for index, picture in enumerate(pictures):
@@ -131,18 +129,15 @@ class ServingApi:
             yield array
 
 
-def _single_rows(rows: tensors.Numbers, serving: Serving, phases: Phases) -> Iterator[NDArray[np.float32]]:
-    import numpy as np
-
+def _single_rows(rows: tensors.Numbers, serving: Serving, phases: Phases) -> Iterator[memoryview[float]]:
     with phases.measure("decode"):
-        array = rows.array(serving.preprocessing.shape[1:])
-    for index in range(len(array)):
-        yield np.ascontiguousarray(array[index : index + 1])
+        pictures = rows.pictures(serving.preprocessing.shape[1:])
+    yield from pictures
 
 
-def _predict(inputs: Iterator[NDArray[np.float32]], model: Model, deadline: float, phases: Phases) -> Outputs:
+def _predict(inputs: Iterator[memoryview[float]], model: Model, deadline: float, phases: Phases) -> Outputs:
     """One row after the other: on Lambda's one or two cores a batch is no faster (docs/use/tensorflow-serving.md)."""
-    outputs: list[NDArray[np.float32]] = []
+    outputs: list[Sequence[float]] = []
     for array in inputs:
         if time.monotonic() > deadline:
             raise OutOfTimeError(f"after {len(outputs)} rows", public="Deadline exceeded. Send fewer rows at once.")
@@ -165,13 +160,6 @@ def _naming(index: int) -> Iterator[None]:
     except ImageError as error:
         text = f"Failed to process element: {index}. Error: {error.public}"
         raise RequestError(f"row {index}: {error.code}: {error}", public=text) from error
-
-
-def _decimals(raw: NDArray[np.float32]) -> list[float]:
-    """The shortest decimals that are these float32 again: 0.2, where conversion alone gives 0.20000000298023224."""
-    import numpy as np
-
-    return [float(text) for text in np.asarray(raw, np.float32).astype(str)]
 
 
 def _labelled(outputs: Outputs, serving: Serving) -> list[list[list[Any]]]:

@@ -6,21 +6,21 @@ https://www.tensorflow.org/tfx/serving/api_rest. A model here has one input, so 
 from __future__ import annotations
 
 import math
+from array import array
 from copy import replace
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from classifier.arrays import FLOAT, shaped, zeros
 from classifier.errors import RequestError
 from classifier.web import sources
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Iterator, Mapping, Sequence
 
 INPUT = "image"
+INFINITIES = (array(FLOAT, [math.inf]).tobytes(), array(FLOAT, [-math.inf]).tobytes())
 _MAX_DEPTH = 8
 _JSON_TYPES: dict[type, str] = {str: "String", bool: "Bool", type(None): "Null", dict: "Object"}
 
@@ -37,32 +37,40 @@ class Numbers:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def array(self, shape: tuple[int, int, int]) -> NDArray[np.float32]:
-        """The rows as float32 of shape (rows, *shape), where `shape` is (height, width, channels).
+    def pictures(self, shape: tuple[int, int, int]) -> Iterator[memoryview[float]]:
+        """The rows as pictures of shape (1, *shape), where `shape` is (height, width, channels).
 
-        Channels may also come first, as some models were trained. RequestError says what doesn't fit.
+        Channels may also come first, as some models were trained. RequestError says what doesn't fit, at once.
         """
-        first = (shape[2], *shape[:2])
-        if self.shape[1:] == shape or (self.one_list and self.shape[1:] == (math.prod(shape),)):
-            return self._float32().reshape(-1, *shape)
-        if self.shape[1:] == first:
-            return self._float32().reshape(-1, *first).transpose(0, 2, 3, 1)
-        wanted, found = (f"[{','.join(map(str, sizes))}]" for sizes in ((-1, *shape), self.shape))
-        raise RequestError(public=f"Expecting input of shape {wanted} but got: {found}.")
+        as_listed = self.shape[1:] == shape or (self.one_list and self.shape[1:] == (math.prod(shape),))
+        if not as_listed and self.shape[1:] != (shape[2], *shape[:2]):
+            wanted, found = (f"[{','.join(map(str, sizes))}]" for sizes in ((-1, *shape), self.shape))
+            raise RequestError(public=f"Expecting input of shape {wanted} but got: {found}.")
+        numbers, size = shaped(_float32(self.flat), (math.prod(self.shape),)), math.prod(shape)
+        rows = (numbers[start : start + size] for start in range(0, len(numbers), size))
+        return (shaped(row if as_listed else _channels_last(row, shape[2]), (1, *shape)) for row in rows)
 
-    def _float32(self) -> NDArray[np.float32]:
-        import numpy as np
 
-        text = "Cannot convert a JSON value to float without loss of precision."
-        try:
-            given = np.array(self.flat, np.float64)
-        except OverflowError as error:
-            raise RequestError(public=text) from error
-        with np.errstate(over="ignore"):
-            array = given.astype(np.float32)
-        if (np.isinf(array) & np.isfinite(given)).any():
-            raise RequestError(public=text)
-        return array
+def _float32(numbers: Sequence[float]) -> array[float]:
+    """RequestError for a number that is finite and too large for float32."""
+    text = "Cannot convert a JSON value to float without loss of precision."
+    try:
+        found = array(FLOAT, numbers)
+    except OverflowError as error:
+        raise RequestError(public=text) from error
+    if any(map(found.tobytes().__contains__, INFINITIES)):  # perhaps: bytes of two neighbours may look like one
+        for rounded, number in zip(found, numbers, strict=True):
+            if math.isinf(rounded) and not math.isinf(number):
+                raise RequestError(public=text)
+    return found
+
+
+def _channels_last(row: memoryview[float], channels: int) -> memoryview[float]:
+    turned = zeros((len(row),))
+    size = len(row) // channels
+    for channel in range(channels):
+        turned[channel::channels] = row[channel * size : (channel + 1) * size]
+    return turned
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,21 +154,16 @@ def make_asker(job: Mapping[str, Any], tell: Callable[[dict[str, Any]], None]) -
 
 
 def open_s3() -> S3:
-    """The function's client with boto3's credentials, looked for once: that takes longer than a picture."""
+    """The function's client, in the region that boto3 would take."""
     import boto3
 
-    from classifier.s3.http import Endpoint
-    from classifier.s3.sigv4 import Credentials
+    from classifier.s3.credentials import environment_credentials
+    from classifier.s3.endpoint import Endpoint
     from classifier.s3.storage import S3
 
-    session = boto3.session.Session()
-    found = session.get_credentials()
-    if found is None:
-        raise PlaceError("no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile")
-
-    def credentials() -> Credentials:
-        frozen = found.get_frozen_credentials()  # renews those that run out
-        return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
-
-    endpoint = Endpoint.from_env(os.environ)
-    return S3(Endpoint(session.region_name or endpoint.region, endpoint.url), credentials)
+    try:
+        environment_credentials()
+    except OSError as error:
+        raise PlaceError(str(error)) from error
+    region = boto3.session.Session().region_name
+    return S3(Endpoint.from_env(os.environ, region), environment_credentials)

@@ -16,8 +16,8 @@ from lifecycle.errors import ConflictError, PlaceError, UsageError
 from lifecycle.timeline import LOOK_S, read_timeline
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from array import array
+    from collections.abc import Buffer
 
     from classifier.bundles.reader import View
     from classifier.engines.engine import Engine
@@ -70,7 +70,7 @@ class InTurn:
         self.name = engine.name
         self._engine, self._lock = engine, threading.Lock()
 
-    def predict(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict(self, picture: Buffer) -> array[float]:
         """As the engine does."""
         with self._lock:
             return self._engine.predict(picture)

@@ -9,6 +9,7 @@ import pytest
 
 from classifier.settings import Settings, SettingsError
 
+KMS_KEY = "arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/0a1b-2c3d"
 NEEDED = {"MODEL_BUCKET": "models"}
 
 
@@ -36,6 +37,9 @@ def test_only_the_bucket_must_be_given() -> None:
         ("FETCH_MAX_REDIRECTS", "fetch_max_redirects", "0", 0),
         ("IMAGE_FORMATS", "image_formats", "jpeg, Tiff", ("JPEG", "TIFF")),
         ("LOG_LEVEL", "log_level", "debug", "debug"),
+        ("S3_ENCRYPTION", "s3_encryption", "", ""),
+        ("S3_ENCRYPTION", "s3_encryption", "aws:kms:dsse", "aws:kms:dsse"),
+        ("S3_ENCRYPTION", "s3_encryption", KMS_KEY, KMS_KEY),
         ("CORS_ALLOW_ORIGIN", "cors_allow_origin", "", ""),
     ],
 )
@@ -60,6 +64,8 @@ def test_values_are_read_as_their_kind(variable: str, field: str, value: str, ex
         ("IMAGE_FORMATS", "JPEG,EPS"),
         ("IMAGE_FORMATS", "WMF"),
         ("LOG_LEVEL", "loud"),
+        ("S3_ENCRYPTION", "kms"),
+        ("S3_ENCRYPTION", "arn:aws:s3:::bucket"),
     ],
 )
 def test_a_wrong_value_is_refused_with_variable_value_and_expected_form(variable: str, value: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from classifier.s3 import storage
+from classifier.s3 import exchange
 from lifecycle import record
 from lifecycle.command import main
 from lifecycle.errors import ConflictError, PlaceError
@@ -38,7 +38,7 @@ def troubled(bucket: Bucket, place: Place, monkeypatch: pytest.MonkeyPatch, tmp_
     publish(place, 1)
     publish(place, 2)
     publish(Place(bucket.name, "models/prod/", bucket.boto), 1)
-    monkeypatch.setattr(storage, "BACKOFF_S", 0.001)
+    monkeypatch.setattr(exchange, "BACKOFF_S", 0.001)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     monkeypatch.chdir(tmp_path)
     session = boto3.session.Session()  # reads S3's description once

@@ -70,7 +70,7 @@ def _answer_of(form: str, path: Path, picture: np.ndarray) -> np.ndarray:
     if form == "tflite":
         from classifier.engines.litert_engine import LiteRtEngine
 
-        return LiteRtEngine(path.read_bytes(), 1).predict(picture)
+        return np.asarray(LiteRtEngine(path.read_bytes(), 1).predict(picture))
     import tensorflow as tf
 
     signature = tf.saved_model.load(str(path / "1")).signatures["serving_default"]

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import time
+from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,9 +25,7 @@ from tests.support.events import recorded
 from tests.support.scripted_s3 import ScriptedS3, error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from numpy.typing import NDArray
+    from collections.abc import Buffer, Callable, Iterator
 
     from model_loader import ModelLoader
     from tests.support.origin import Behaviour
@@ -38,11 +37,12 @@ class RednessEngine:
 
     name: str = "tiny"
 
-    def predict(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        assert picture.shape == (1, 8, 8, 3)
-        assert picture.dtype == np.float32
-        red, _, blue = picture.mean(axis=(0, 1, 2))
-        return np.array([red / max(red + blue, 1), blue / max(red + blue, 1)], np.float32)
+    def predict(self, picture: Buffer) -> array[float]:
+        found = np.asarray(picture)
+        assert found.shape == (1, 8, 8, 3)
+        assert found.dtype == np.float32
+        red, _, blue = found.mean(axis=(0, 1, 2)).tolist()
+        return array("f", [red / max(red + blue, 1), blue / max(red + blue, 1)])
 
 
 SERVING = parse_serving(b'{"labels": ["red", "blue"]}', None, ModelShape(8, 8, 3, 2, "softmax"))

@@ -19,7 +19,7 @@ from classifier.compiling import compile_job
 from classifier.compiling.compile_job import CompileJob
 from classifier.compiling.compiler import Compiled
 from classifier.errors import ModelError
-from classifier.s3 import storage
+from classifier.s3 import exchange
 from local.s3 import LocalS3
 from tests.conftest import Bucket
 
@@ -105,7 +105,7 @@ def compiling(monkeypatch: pytest.MonkeyPatch) -> StandIn:
     stand_in = StandIn()
     monkeypatch.setattr(compile_job, "compile_bundle", stand_in)
     monkeypatch.setattr(compile_job, "CHANGE_PAUSE_S", 0.0)
-    monkeypatch.setattr(storage, "BACKOFF_S", 0.001)
+    monkeypatch.setattr(exchange, "BACKOFF_S", 0.001)
     return stand_in
 
 

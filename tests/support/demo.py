@@ -13,7 +13,7 @@ from typing import Any
 
 from classifier.bundles.store import ModelStore
 from classifier.compiling.compile_job import CompileJob
-from classifier.s3.http import Endpoint
+from classifier.s3.endpoint import Endpoint
 from classifier.s3.sigv4 import Credentials
 from classifier.s3.storage import S3
 from local.cloud import Config, LocalLambda

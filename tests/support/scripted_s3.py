@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Self
 
 import pytest
 
-from classifier.s3 import storage
-from classifier.s3.http import Endpoint
+from classifier.s3 import exchange
+from classifier.s3.endpoint import Endpoint
 from classifier.s3.sigv4 import Credentials
 from classifier.s3.storage import S3
 from tests.support.origin import Peer, reply
@@ -126,4 +126,4 @@ def soon(seconds: float = 3.0) -> float:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "BACKOFF_S", 0.001)
+    monkeypatch.setattr(exchange, "BACKOFF_S", 0.001)

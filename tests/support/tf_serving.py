@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import time
+from array import array
+from collections.abc import Buffer
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -12,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from classifier.app import App
+from classifier.arrays import floats
 from classifier.bundles.serving import ModelShape, Serving, parse_serving
 from classifier.engines.opening import LoadedModel
 from classifier.pictures.headers.picture import ImageLimits
@@ -34,13 +37,14 @@ class SumEngine:
     asked: list[NDArray[np.float32]] = field(default_factory=list)
     seconds: float = 0.0
 
-    def predict(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        assert picture.shape == (1, *SHAPE)
-        assert picture.dtype == np.float32
-        assert picture.flags.c_contiguous
-        self.asked.append(picture)
+    def predict(self, picture: Buffer) -> array[float]:
+        found = np.asarray(picture)
+        assert found.shape == (1, *SHAPE)
+        assert found.dtype == np.float32
+        assert found.flags.c_contiguous
+        self.asked.append(found)
         time.sleep(self.seconds)
-        return np.append(picture.mean(axis=(0, 1, 2)), picture.max()).astype(np.float32)
+        return floats(np.append(found.mean(axis=(0, 1, 2)), found.max()).astype(np.float32))
 
 
 def serving(**fields: Any) -> Serving:

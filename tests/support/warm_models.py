@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable
+from array import array
+from collections.abc import Buffer, Callable
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
+from classifier.arrays import floats
 from classifier.bundles.reader import Bundle
 from classifier.bundles.serving import ModelShape, parse_serving
 from classifier.bundles.store import ModelStore
@@ -48,8 +47,8 @@ class _Answer:
     weights: bytes
     name: str = "tensorflow"
 
-    def predict(self, picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.frombuffer(picture.tobytes()[:8], np.float32)
+    def predict(self, picture: Buffer) -> array[float]:
+        return floats(memoryview(picture).tobytes()[:8])
 
 
 def loader(bucket: Bucket, engine: CountingEngine, *, check_s: float = 0, s3: S3 | None = None) -> ModelLoader:
@@ -59,7 +58,7 @@ def loader(bucket: Bucket, engine: CountingEngine, *, check_s: float = 0, s3: S3
     return ModelLoader(store.bundles, opener, check_s=check_s, reload_wait_s=5)
 
 
-def _never_compiled(_model: bytes, _report: object) -> Loaded:
+def _never_compiled(_model: object, _report: object) -> Loaded:
     raise AssertionError("ENGINE=tensorflow never opens a compiled form")
 
 

@@ -11,16 +11,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from classifier.bundles.store import ModelStore
 from classifier.compiling.compile_job import CompileJob
 from local.launch import PROJECT
 from tests.conftest import Bucket
-from tests.support.model_kinds import KINDS, PREFIX, put
+from tests.support.model_kinds import KINDS, PICTURE, PREFIX, put
 from tests.support.pictures import encoded, photo
 
-HEAVY = ("numpy", "PIL", "tensorflow", "keras", "h5py", "boto3", "botocore", "ai_edge_litert")
+HEAVY = ("numpy", "tensorflow", "keras", "h5py", "boto3", "botocore", "ai_edge_litert")
 ASK = """
 import json, sys, time
 import handler
@@ -43,7 +44,8 @@ sys.addaudithook(lambda name, given: opened.append(str(given[0])) if name in hea
 """
 TELL = """
 mapped = [line.split()[-1] for line in open("/proc/self/maps")] if sys.platform == "linux" else []
-print(json.dumps({"answers": [json.loads(answer["body"]) for answer in answers], "opened": [*opened, *mapped]}))
+bodies = [json.loads(answer["body"]) for answer in answers]
+print(json.dumps({"answers": bodies, "codes": codes, "opened": [*opened, *mapped]}))
 """
 
 
@@ -110,17 +112,82 @@ def test_a_request_that_is_refused_imports_nothing_heavy(tmp_path: Path) -> None
     assert said["heavy"] == []
 
 
-@pytest.mark.tensorflow
-def test_the_fast_path_opens_no_file_of_tensorflow(bucket: Bucket, tmp_path: Path) -> None:
+@pytest.fixture
+def compiled(bucket: Bucket) -> Bucket:
+    """A bucket with a bundle and its compiled form."""
     put(bucket, KINDS["sequential"].make())
     store = ModelStore.at(bucket.s3, bucket.name, PREFIX, settle_s=0, max_bytes=10**8)
     assert CompileJob(store).run(time.monotonic() + 120)["usable"]
-    picture = base64.b64encode(encoded(photo(), "PNG")).decode()
+    return bucket
+
+
+def _served(script: str, events: list[dict[str, Any]], bucket: Bucket, folder: Path) -> Any:
+    """What a sandbox that Lambda starts over the bucket says."""
     places = {"MODEL_BUCKET": bucket.name, "AWS_ENDPOINT_URL": bucket.endpoint_url, "SWAP_SETTLE_SECONDS": "0"}
+    return _said(script, events, folder, _HANDLER="handler.classify", **places)
 
-    said = _said(WATCH + ASK + TELL, [_event(method="POST", body=picture, isBase64Encoded=True)], tmp_path, **places)
 
+def _upload(format_: str) -> dict[str, Any]:
+    picture = base64.b64encode(encoded(photo(), format_)).decode()
+    return _event(method="POST", body=picture, isBase64Encoded=True)
+
+
+def _predict(**body: Any) -> dict[str, Any]:
+    return _event(method="POST", path="/v1/models/classifier:predict", body=json.dumps(body))
+
+
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
+
+
+@pytest.mark.tensorflow
+def test_the_fast_path_needs_no_numpy_and_opens_no_file_of_tensorflow(compiled: Bucket, tmp_path: Path) -> None:
+    several = [{"image": base64.b64encode(encoded(photo(), "PNG")).decode()}] * 2
+    events = [
+        *map(_upload, FORMATS),
+        _event(method="POST", body=json.dumps({"images": several}), headers={"content-type": "application/json"}),
+        _predict(instances=[{"b64": several[0]["image"]}]),
+        _predict(instances=np.zeros((2, *PICTURE)).tolist()),
+        _event(path="/model"),
+    ]
+
+    said = _served(WATCH + ASK + TELL, events, compiled, tmp_path)
+
+    assert said["codes"] == [None] * len(events)
     assert said["answers"][0]["model"]["engine"] == "litert"
     assert any("ai_edge_litert" in name for name in said["opened"])
-    heavy = ("tensorflow", "keras", "h5py", "boto3", "botocore")
+    heavy = ("tensorflow", "keras", "h5py", "boto3", "botocore", "numpy")
     assert [name for name in said["opened"] if name in heavy or any(f"/{one}/" in name for one in heavy)] == []
+
+
+AFTER_INIT = (
+    """
+import sys
+
+import handler
+
+loaded = handler._app()._loader.current
+before = set(sys.modules)
+"""
+    + ASK
+    + """
+print(json.dumps({"codes": codes, "engine": loaded and loaded.engine.name, "new": sorted(set(sys.modules) - before)}))
+"""
+)
+
+
+@pytest.mark.tensorflow
+def test_init_loads_the_model_and_leaves_nothing_to_import_to_a_first_picture(compiled: Bucket, tmp_path: Path) -> None:
+    said = _served(AFTER_INIT, list(map(_upload, FORMATS)), compiled, tmp_path)
+    assert said == {"codes": [None] * len(FORMATS), "engine": "litert", "new": []}
+
+
+@pytest.mark.tensorflow
+def test_init_leaves_tensorflow_to_the_first_request(bucket: Bucket, tmp_path: Path) -> None:
+    put(bucket, KINDS["sequential"].make())
+    said = _served(AFTER_INIT, [_event(path="/health")], bucket, tmp_path)
+    assert said == {"codes": [None], "engine": None, "new": []}
+
+
+def test_init_does_not_fail_because_s3_does(tmp_path: Path) -> None:
+    said = _said(AFTER_INIT, [_event(path="/health")], tmp_path, _HANDLER="handler.classify")
+    assert said == {"codes": [None], "engine": None, "new": []}

@@ -67,7 +67,7 @@ def _compile(folder: Path) -> None:
 
     from classifier.bundles.store import ModelStore
     from classifier.compiling.compile_job import CompileJob
-    from classifier.s3.http import Endpoint
+    from classifier.s3.endpoint import Endpoint
     from classifier.s3.sigv4 import Credentials
     from classifier.s3.storage import S3
     from local.seed import read_bundle, seed_bundle

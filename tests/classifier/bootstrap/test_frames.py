@@ -19,7 +19,7 @@ from classifier.bootstrap.dependencies import PACK_NAME
 from classifier.bootstrap.frames import FramesOfObject
 from classifier.bootstrap.unpack import unpack
 from classifier.errors import StorageUnavailableError
-from classifier.s3.http import Endpoint
+from classifier.s3.endpoint import Endpoint
 from classifier.s3.sigv4 import Credentials
 from classifier.s3.storage import S3
 from local.launch import PROJECT

@@ -12,7 +12,7 @@ import pytest
 
 from classifier.bulk.job import BulkJob
 from classifier.errors import UnavailableError
-from classifier.s3.storage import ATTEMPTS
+from classifier.s3.exchange import ATTEMPTS
 from local.s3 import S3Request
 from tests.conftest import Bucket
 from tests.support.bulk import put_pictures, rows_of

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
+from array import array
 from typing import Any
 
 import hypothesis
-import numpy as np
 import pytest
 from hypothesis import strategies as st
 
@@ -35,7 +36,7 @@ def shape(units: int, activation: str | None) -> ModelShape:
         (parse(shape(1, "sigmoid"), b"cat\ndog"), [0.75], [("dog", 0.75), ("cat", 0.25)]),
         (parse(shape(1, "sigmoid"), b"cat\ndog"), [0.25], [("cat", 0.75), ("dog", 0.25)]),
         (parse(shape(3, "sigmoid"), b"a\nb\nc"), [0.9, 0.1, 0.95], [("c", 0.95), ("a", 0.9), ("b", 0.1)]),
-        (parse(shape(2, "linear"), b"a\nb"), [0.0, np.log(3)], [("b", 0.75), ("a", 0.25)]),
+        (parse(shape(2, "linear"), b"a\nb"), [0.0, math.log(3)], [("b", 0.75), ("a", 0.25)]),
         (parse(shape(2, None), b"a\nb", output="logits"), [1000.0, 0.0], [("a", 1.0), ("b", 0.0)]),
         (parse(shape(1, None), b"cat\ndog", output="logits"), [0.0], [("cat", 0.5), ("dog", 0.5)]),
         (parse(shape(2, "softmax"), b"a\nb"), [0.5, 0.5], [("a", 0.5), ("b", 0.5)]),
@@ -44,7 +45,7 @@ def shape(units: int, activation: str | None) -> ModelShape:
 def test_scores_become_predictions_best_first(
     serving: Serving, raw: list[float], expected: list[tuple[str, float]]
 ) -> None:
-    found = serving.predictions(np.array(raw, np.float32))
+    found = serving.predictions(array("f", raw))
     assert [item["label"] for item in found] == [label for label, _ in expected]
     assert [item["score"] for item in found] == pytest.approx([score for _, score in expected], abs=1e-6)
 
@@ -52,13 +53,13 @@ def test_scores_become_predictions_best_first(
 @pytest.mark.parametrize(("top", "count"), [(None, 5), (1, 1), (7, 7), (8, 8), (10_000, 8)])
 def test_top_counts_at_most_all_labels(top: int | None, count: int) -> None:
     serving = parse(shape(8, "softmax"), "\n".join("abcdefgh").encode())
-    assert len(serving.predictions(np.arange(8, dtype=np.float32), top)) == count
+    assert len(serving.predictions(array("f", range(8)), top)) == count
 
 
-@pytest.mark.parametrize("raw", [[np.nan, 0, 0], [np.inf, 0, 0]])
+@pytest.mark.parametrize("raw", [[math.nan, 0, 0], [math.inf, 0, 0]])
 def test_scores_that_are_no_numbers_are_the_models_fault(raw: list[float]) -> None:
     with pytest.raises(ModelError, match="finite"):
-        parse(labels=b"a\nb\nc").predictions(np.array(raw, np.float32))
+        parse(labels=b"a\nb\nc").predictions(array("f", raw))
 
 
 @pytest.mark.parametrize(

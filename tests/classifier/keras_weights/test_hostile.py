@@ -269,3 +269,26 @@ def test_more_parameters_than_the_limit_are_too_large(tmp_path: Path) -> None:
 
     with pytest.raises(ModelTooLargeError):
         load_model(read_architecture(sequential(dense("d")), Limits(max_parameters=5)), data)
+
+
+@pytest.mark.parametrize("container", ["layers", "_layer_checkpoint_dependencies"])
+def test_groups_named_as_windows_joins_them_are_the_same(tmp_path: Path, container: str) -> None:
+    import h5py
+    import numpy as np
+
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        group = file.create_group(f"{container}\\dense").create_group("vars")
+        group["0"], group["1"] = np.full((4, 2), 3, np.float32), np.full(2, 4, np.float32)
+
+    model = load_model(ARCHITECTURE, tmp_path / "w.h5")
+
+    assert [np.asarray(weight).max() for weight in model.weights] == [3, 4]
+
+
+def test_two_groups_that_windows_would_take_for_one_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="the file has both"):
+        load_model(ARCHITECTURE, write(tmp_path / "w.h5", _a_second_kernel))
+
+
+def _a_second_kernel(file: Any) -> None:
+    file.create_group("layers\\dense").create_group("vars")["0"] = file[KERNEL][()]

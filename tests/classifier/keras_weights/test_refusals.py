@@ -9,6 +9,7 @@ import pytest
 
 from classifier.errors import ModelError, ModelTooLargeError
 from classifier.keras_json.architecture import read_architecture
+from classifier.keras_json.limits import Limits
 from classifier.keras_weights.loading import load_model
 from tests.support.keras_models import dense, document, layer, saved, sequential
 
@@ -30,7 +31,7 @@ pytestmark = pytest.mark.tensorflow
 )
 def test_an_absurd_model_is_refused_before_its_memory_is_asked_for(bundle: bytes, error: str) -> None:
     with pytest.raises(ModelTooLargeError, match=error):
-        read_architecture(bundle).build(max_parameters=10**6)
+        read_architecture(bundle, Limits(max_parameters=10**6)).build()
 
 
 @pytest.mark.parametrize(
@@ -75,6 +76,18 @@ def test_shapes_that_differ_name_layer_and_both_shapes(tmp_path: Path) -> None:
     for name in ("m.weights.h5", "m.h5"):
         with pytest.raises(ModelError, match=r"'kernel' of layer 'd' has shape \(4, 2\), .* has \(4, 3\)"):
             load_model(read_architecture(sequential(dense("d"))), saved(other, tmp_path, name))
+
+
+def test_weights_of_another_model_are_told_by_both_counts(tmp_path: Path) -> None:
+    import keras
+
+    other = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="d")])
+    larger = read_architecture(sequential(dense("d", units=4_000)))
+
+    with pytest.raises(ModelError, match="the file has 15 numbers, the architecture asks for 10"):
+        load_model(read_architecture(sequential(dense("d"))), saved(other, tmp_path))
+    with pytest.raises(ModelError, match="the file has 15 numbers, the architecture asks for more"):
+        load_model(larger, saved(other, tmp_path))
 
 
 @pytest.mark.parametrize("poison", [float("nan"), float("inf")])

@@ -51,7 +51,7 @@ CASES = list(
 
 def ours(data: bytes, **wanted: Any) -> np.ndarray[Any, Any]:
     spec = Preprocessing(**{"size": (22, 30), **wanted})
-    return spec.to_array(decode(inspect(data, LIMITS), spec, LIMITS).pixels)
+    return np.asarray(spec.to_array(decode(inspect(data, LIMITS), spec, LIMITS).pixels))
 
 
 @pytest.mark.tensorflow

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from classifier.s3.http import Endpoint, environment_credentials
-from classifier.s3.sigv4 import Credentials
 from classifier.s3.storage import ObjectChangedError, ObjectMissingError, ObjectTooLargeError
 
 if TYPE_CHECKING:
@@ -124,29 +122,3 @@ def test_a_megabytes_large_object_arrives_whole_on_many_threads_at_once(bucket: 
     for thread in threads:
         thread.join()
     assert same == [True] * 8
-
-
-@pytest.mark.parametrize(
-    ("environ", "bucket_name", "address"),
-    [
-        ({"AWS_REGION": "eu-central-1"}, "b", ("b.s3.eu-central-1.amazonaws.com", "/k")),
-        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "b", ("b.s3.eu-west-1.amazonaws.com", "/k")),
-        ({}, "b", ("b.s3.us-east-1.amazonaws.com", "/k")),
-        ({"AWS_REGION": "cn-north-1"}, "b", ("b.s3.cn-north-1.amazonaws.com.cn", "/k")),
-        ({"AWS_REGION": "eu-central-1"}, "my.bucket", ("s3.eu-central-1.amazonaws.com", "/my.bucket/k")),
-        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9000/"}, "b", ("127.0.0.1:9000", "/b/k")),
-        ({"AWS_ENDPOINT_URL": "http://a", "AWS_ENDPOINT_URL_S3": "https://h/base"}, "b", ("h", "/base/b/k")),
-    ],
-)
-def test_the_address_is_what_aws_documents(environ: dict[str, str], bucket_name: str, address: tuple[str, str]) -> None:
-    endpoint = Endpoint.from_env(environ)
-    assert endpoint.address(bucket_name, "k") == address
-    assert endpoint.pool(address[0]).scheme == ("http" if "127.0.0.1" in address[0] else "https")
-
-
-def test_lambdas_own_credentials_are_read_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"ACCESS_KEY_ID": "a", "SECRET_ACCESS_KEY": "s", "SESSION_TOKEN": "t"}.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    assert environment_credentials() == Credentials("a", "s", "t")
-    monkeypatch.delenv("AWS_SESSION_TOKEN")
-    assert environment_credentials() == Credentials("a", "s", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import threading
 import time
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from classifier.errors import StorageUnavailableError
+from classifier.s3 import exchange
 from classifier.s3 import http as s3_http
-from classifier.s3 import storage
-from classifier.s3.http import Endpoint
+from classifier.s3.endpoint import Endpoint
 from classifier.s3.sigv4 import Credentials
 from classifier.s3.storage import S3, ObjectMissingError
 from tests.support.origin import raw, reply, then_hang, then_reset, trickle
@@ -48,6 +49,10 @@ def test_trouble_that_passes_is_tried_again_and_trouble_that_stays_is_unavailabl
     with ScriptedS3(trouble, trouble, reply(b"picture")) as s3:
         assert s3.client.get("b", "k", soon(), max_bytes=MIB) == b"picture"
         assert len(s3.requests) == 3
+    with ScriptedS3(trouble, trouble, reply(b"picture")) as s3:
+        file = io.BytesIO(b"what was there before")
+        s3.client.download("b", "k", soon(), max_bytes=MIB, into=file)
+        assert file.getvalue() == b"picture"
     with ScriptedS3(trouble) as s3:
         with pytest.raises(StorageUnavailableError):
             s3.client.get("b", "k", soon(), max_bytes=MIB)
@@ -71,7 +76,7 @@ def test_trouble_that_passes_is_tried_again_and_trouble_that_stays_is_unavailabl
     ],
 )
 def test_nothing_outlives_the_deadline(slow: Behaviour, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "ATTEMPTS", 1_000_000)
+    monkeypatch.setattr(exchange, "ATTEMPTS", 1_000_000)
     deadline = soon(0.3)
     with ScriptedS3(slow) as s3, pytest.raises(StorageUnavailableError):
         s3.client.get("b", "k", deadline, max_bytes=MIB)
@@ -103,7 +108,7 @@ def test_a_connection_serves_many_requests() -> None:
 
 
 def test_a_kept_connection_that_the_server_has_closed_is_not_an_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "ATTEMPTS", 1)
+    monkeypatch.setattr(exchange, "ATTEMPTS", 1)
     with ScriptedS3(closing_after(0.01, reply(b"one")), reply(b"two")) as s3:
         client = s3.client
         assert client.get("b", "k", soon(), max_bytes=MIB) == b"one"

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import urllib3
 
+from classifier.arrays import floats
 from classifier.bundles.serving import Serving
 from classifier.pictures.preprocessing import Preprocessing
 from classifier.web import events
@@ -105,7 +106,7 @@ def test_large_nonsense_is_refused_and_the_sandbox_serves_on(
 def large(labels: int, length: int, start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch) -> Running:
     """An application whose model has so many labels of such a length."""
     names = tuple(f"{number:0{length}}" for number in range(labels))
-    raw = np.linspace(0, 1, labels, dtype=np.float32)
+    raw = floats(np.linspace(0, 1, labels, dtype=np.float32))
     serving = Serving(names, "softmax", 5, Preprocessing(size=(8, 8)))
 
     class Engine:
