@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 README = (PROJECT / "README.md").read_text()
 PAGES = [
-    PROJECT / "README.md",
+    *(PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
     *(page for name in ("docs", "examples") for page in sorted((PROJECT / name).rglob("*.md"))),
 ]
 TEMPLATE = (PROJECT / "serverless.yml").read_text()
@@ -216,6 +216,14 @@ def test_files_in_the_documentation_exist(page: Path) -> None:
     folders = "classifier|lifecycle|local|tools|scripts|tests|examples|docs"
     named = set(re.findall(rf"`((?:{folders})/[\w./-]+)`", page.read_text()))
     assert {name for name in named if not (PROJECT / name).exists()} == set()
+
+
+def test_the_change_that_is_walked_through_fits_the_code() -> None:
+    diffs = re.findall(r"^ *```diff\n(.*?)^ *```", (PROJECT / "CONTRIBUTING.md").read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line.strip() for diff in diffs for line in diff.splitlines()]
+    assert len(lines) >= 5
+    assert [line for line in lines if line[0] != "+" and line.lstrip("- ") not in sources()] == []
+    assert [line for line in lines if line[0] == "+" and line.lstrip("+ ") in sources()] == []
 
 
 def test_the_index_has_every_page() -> None:
