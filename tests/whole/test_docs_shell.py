@@ -56,6 +56,11 @@ def test_nothing_in_a_command_is_taken_by_the_shell(page: str, command: str) -> 
     assert special(command) in ([], [">"]), page
 
 
+@pytest.mark.parametrize(("page", "command"), COMMANDS)
+def test_what_is_to_be_replaced_is_written_in_capitals(page: str, command: str) -> None:
+    assert re.findall(r"\b(?:my|your)[-_]\w+|<\w[\w ]*>|\bxxx+", command) == [], page
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_a_shell_hands_over_what_is_printed(shell: str) -> None:
     if not shutil.which(shell):
