@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, str] = {
     "tools/training": "",
 }
 OWNERS = {
-    "PIL": ("classifier/pictures/render.py",),
+    "PIL": ("classifier/pictures/render.py", "classifier/pictures/colors.py", "classifier/pictures/pipelines/"),
     "numpy": (
         "classifier/engines/keras_engine.py",
         "classifier/compiling/",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal, Self
 
+from classifier.arrays import FLOAT_BYTES, shaped
 from classifier.pictures.scaling import Steps, scaled
 from classifier.records import Record
 
@@ -15,19 +16,38 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-Resize = Literal["stretch", "crop", "pad"]
-Filter = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+Pixels = Literal["keras", "tensorflow", "opencv"]
 Color = Literal["rgb", "bgr", "grayscale", "rgba"]
 Scale = Literal["none", "unit", "tf", "caffe", "torch"]
 
+Standardize = Literal["none", "per_image", "samplewise", "samplewise_center", "samplewise_std"]
+
+FILTERS: dict[str, tuple[str, ...]] = {
+    "keras": ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"),
+    "tensorflow": ("bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5", "gaussian", "mitchellcubic"),
+    "opencv": ("linear", "nearest", "area", "cubic"),
+}
+RESIZES: dict[str, tuple[str, ...]] = {
+    "keras": ("stretch", "crop", "pad"),
+    "tensorflow": ("stretch", "crop", "pad", "pad-resize"),
+    "opencv": ("stretch",),
+}
+"""What each of `pixels` knows, the default first."""
+ANTIALIASED = ("bilinear", "bicubic", "lanczos3", "lanczos5", "gaussian", "mitchellcubic")
+"""The filters of TensorFlow that its `antialias` changes."""
 CHOICES: dict[str, tuple[str, ...]] = {
-    "resize": ("stretch", "crop", "pad"),
-    "filter": ("nearest", "bilinear", "bicubic", "lanczos"),
+    "pixels": ("keras", "tensorflow", "opencv"),
+    "resize": RESIZES["tensorflow"],
+    "filter": tuple(dict.fromkeys(name for names in FILTERS.values() for name in names)),
     "color": ("rgb", "bgr", "grayscale", "rgba"),
     "scale": ("none", "unit", "tf", "caffe", "torch"),
+    "standardize": ("none", "per_image", "samplewise", "samplewise_center", "samplewise_std"),
 }
 CHANNELS = {"rgb": 3, "bgr": 3, "grayscale": 1, "rgba": 4}
-FIELDS = ("size", *CHOICES, "mean", "std", "fast_decode")
+FIELDS = (
+    *("size", "resize", "filter", "color", "scale", "mean", "std", "fast_decode"),
+    *("pixels", "antialias", "resize_to", "standardize"),
+)
 MAX_SIDE = 4096
 """Largest side of a model's input. Together with the filter's weights it bounds the memory that resizing takes."""
 
@@ -58,16 +78,22 @@ class Preprocessing(Record, kw_only=True):
     """What is done to a picture before the model sees it. The defaults are those of `keras.utils.load_img`.
 
     `size` is (height, width) in pixels, as in Keras's `target_size`. `mean` and `std`, one number or one a channel in
-    the order of `color`, replace `scale`: (pixel - mean) / std with pixels of 0 to 255.
+    the order of `color`, replace `scale`: (pixel - mean) / std with pixels of 0 to 255. `pixels` says whose decoder and
+    whose resize are meant. With `resize_to`, (height, width) or the shorter side, the picture is resized to that, and
+    the middle of `size` is cut out. `standardize` comes last.
     """
 
     size: tuple[int, int]
-    resize: Resize = "stretch"
-    filter: Filter = "nearest"
+    pixels: Pixels = "keras"
+    resize: str = "stretch"
+    filter: str = "nearest"
+    antialias: bool = False
+    resize_to: tuple[int, int] | int | None = None
     color: Color = "rgb"
     scale: Scale = "none"
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    standardize: Standardize = "none"
     fast_decode: bool = False
 
     @property
@@ -97,18 +123,37 @@ class Preprocessing(Record, kw_only=True):
         if self.mean is not None or self.std is not None:
             scaling = {"mean": list(self.mean or (0.0,)), "std": list(self.std or (1.0,))}
         fixed = {"size": list(self.size), "resize": self.resize, "filter": self.filter, "color": self.color}
-        return {**fixed, **scaling, "fast_decode": self.fast_decode}
+        return {**self._asked_for(), **fixed, **scaling, "fast_decode": self.fast_decode}
+
+    def _asked_for(self) -> dict[str, Any]:
+        """What is not said unless it was asked for: bundles and replies from before it was known stay as they are."""
+        resize_to = list(self.resize_to) if isinstance(self.resize_to, tuple) else self.resize_to
+        asked = {"pixels": self.pixels, "antialias": self.antialias, "resize_to": resize_to}
+        return {
+            name: value
+            for name, value in {**asked, "standardize": self.standardize}.items()
+            if value not in ("keras", False, None, "none")
+        }
 
     def to_array(self, pixels: bytes) -> memoryview[float]:
         """Turn height x width x channels bytes (RGB, gray or RGBA) into the model's input: a picture of `shape`.
 
         The operations and their order are those of Keras's numpy path, so the result is the same to the last bit.
+        Four times as many bytes are the input itself, which pipelines of floats make (pictures/pipelines/finish.py).
         """
-        return scaled(pixels, self.shape, self._steps(), reverse=self.color == "bgr" or self.scale == "caffe")
+        if len(pixels) == FLOAT_BYTES * math.prod(self.shape):
+            return shaped(bytearray(pixels), self.shape)
+        return scaled(pixels, self.shape, self.steps(), reverse=self.reverses)
 
-    def _steps(self) -> Steps:
+    def steps(self) -> Steps:
+        """What is done to each number, in order, after the channels were put in the model's order."""
         own = (("subtract", self.mean), ("divide", self.std))
         return (*((operation, numbers) for operation, numbers in own if numbers is not None), *SCALES[self.scale])
+
+    @property
+    def reverses(self) -> bool:
+        """Whether the channels are turned round, to blue, green, red."""
+        return self.color == "bgr" or self.scale == "caffe"
 
 
 class _Reader:
@@ -130,14 +175,19 @@ class _Reader:
         values: dict[str, Any] = {"size": self._size()}
         defaults = {"color": {1: "grayscale", 4: "rgba"}.get(self.channels or 3, "rgb"), "scale": "none"}
         for name, choices in CHOICES.items():
-            values[name] = self._choice(name, choices, defaults.get(name, choices[0]))
+            known = {"filter": FILTERS, "resize": RESIZES}.get(name, {}).get(values.get("pixels", ""), choices)
+            values[name] = self._choice(name, known, defaults.get(name, known[0]))
         channels = CHANNELS[values["color"]]
         values["mean"], values["std"] = self._numbers("mean", channels), self._numbers("std", channels)
         if any(abs(number) < LEAST_STD for number in values["std"] or ()):
             self._problem("std", "expected numbers other than 0")
-        values["fast_decode"] = self.given.get("fast_decode", False)
-        if not isinstance(values["fast_decode"], bool):
-            self._problem("fast_decode", "expected true or false")
+        for name in ("antialias", "fast_decode"):
+            values[name] = self.given.get(name, False)
+            if not isinstance(values[name], bool):
+                self._problem(name, "expected true or false")
+        values["resize_to"] = self._resize_to(values["size"], values["resize"])
+        if values["antialias"] is True and not (values["pixels"] == "tensorflow" and values["filter"] in ANTIALIASED):
+            self._problem("antialias", f"expected with pixels tensorflow and the filters {', '.join(ANTIALIASED)} only")
         self._check_together(values["color"], values["scale"], channels)
         return values
 
@@ -152,11 +202,29 @@ class _Reader:
             self._problem("size", f"expected {list(fixed)}, the height and width of the model's input")
         return (size[0], size[1])
 
+    def _resize_to(self, size: tuple[int, int], resize: str) -> tuple[int, int] | int | None:
+        value = self.given.get("resize_to")
+        if value is None:
+            return None
+        sides = tuple(value) if isinstance(value, list | tuple) else (value, value)
+        least = size if isinstance(value, list | tuple) else (max(size), max(size))
+        fit = len(sides) == 2 and all(_is_side(side) for side in sides)
+        if not fit or sides[0] < least[0] or sides[1] < least[1]:
+            self._problem("resize_to", f"expected [height, width] or the shorter side, of {max(size)} pixels or more")
+            return None
+        if isinstance(value, list | tuple):
+            return (sides[0], sides[1])
+        if resize != "stretch":
+            self._problem("resize_to", f"expected [height, width] with resize {resize}")
+        return int(value)
+
     def _choice(self, name: str, choices: tuple[str, ...], default: str) -> str:
         value = self.given.get(name, default)
         if isinstance(value, str) and value in choices:
             return value
-        self._problem(name, f"expected {', '.join(choices[:-1])} or {choices[-1]}")
+        self._problem(
+            name, f"expected {', '.join(choices[:-1])} or {choices[-1]}" if choices[1:] else f"expected {choices[0]}"
+        )
         return default
 
     def _numbers(self, name: str, channels: int) -> tuple[float, ...] | None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from copy import replace
 from importlib import import_module
 from typing import IO, TYPE_CHECKING, Any
 
 from classifier.errors import ImageComplexityError, ImageError
+from classifier.pictures.colors import converted
 from classifier.records import Record
 
 if TYPE_CHECKING:
@@ -44,7 +46,10 @@ _DECODER_ERRORS = (
 
 
 class DecodedImage(Record):
-    """Pixels of the model's size, and the picture's own format and size, upright as a viewer shows it."""
+    """Pixels of the model's size, and the picture's own format and size, upright as a viewer shows it.
+
+    `pixels` are bytes, height x width x channels, or the model's input itself in float32 (see Preprocessing.to_array).
+    """
 
     pixels: bytes
     format: str
@@ -57,15 +62,41 @@ def render(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> Decode
     try:
         image = _load(picture, spec, limits)
         width, height = (image.width, image.height) if not picture.width else (picture.width, picture.height)
-        image = _upright(image, picture.orientation)
-        image = _converted(image, _MODES[spec.color])  # some palettes break only here
+        pixels = _pixels(image, picture.orientation, spec)
     except MemoryError as error:
         raise ImageComplexityError(f"{picture.format} decoder: out of memory") from error
     except _DECODER_ERRORS as error:
         raise ImageError(f"{picture.format} decoder: {type(error).__name__}: {error}") from error
     if picture.orientation >= 5:
         width, height = height, width
-    return DecodedImage(_resized(image, spec).tobytes(), picture.format, width, height)
+    return DecodedImage(pixels, picture.format, width, height)
+
+
+def _pixels(image: Image, orientation: int, spec: Preprocessing) -> bytes:
+    """The decoded picture upright, as 8 bits of the model's colours and size, or finished as floats."""
+    if spec.pixels == "tensorflow":
+        from classifier.pictures.pipelines import decoders, tensorflow_pixels
+        from classifier.pictures.pipelines.finish import finished
+
+        samples = decoders.tensorflow_samples(image, spec.color, lambda whole: _upright(whole, orientation))
+        return finished(tensorflow_pixels.resized(samples, spec), spec)
+    image = _upright(image, orientation)
+    if spec.pixels == "opencv":
+        from classifier.pictures.pipelines import decoders, opencv_pixels
+
+        image = opencv_pixels.resized(decoders.opencv_image(image, spec.color), spec)
+    else:
+        image = _resized(converted(image, _MODES[spec.color]), spec)  # some palettes break only in conversion
+    return standardized(image, spec)
+
+
+def standardized(image: Image, spec: Preprocessing) -> bytes:
+    """The bytes of an image of the model's size and colours, or floats where each picture is standardised."""
+    if spec.standardize == "none":
+        return image.tobytes()
+    from classifier.pictures.pipelines.finish import finished
+
+    return finished([plane.convert("F") for plane in image.split()], spec)
 
 
 def _load(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> Image:
@@ -75,6 +106,10 @@ def _load(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> Image:
         limits.check_size(picture.format, image.width, image.height)
     elif picture.format == "JPEG":
         _reduce(image, picture, spec)
+    if spec.pixels != "keras" and picture.format == "JPEG":
+        from classifier.pictures.pipelines import decoders
+
+        decoders.ask_libjpeg(image, spec.pixels, spec.color)
     image.load()
     if not picture.width:
         from PIL import ImageOps
@@ -133,56 +168,15 @@ def _upright(image: Image, orientation: int) -> Image:
     return image.transpose(turns[orientation])
 
 
-def _converted(image: Image, mode: str) -> Image:
-    """Convert to RGB or L of 8 bits, transparency over white; or to RGBA, which keeps it."""
-    transparent = image.has_transparency_data
-    if image.mode in {"I", "F"} or image.mode.startswith("I;16"):
-        if transparent:
-            return _over_white_16(image).convert(mode)
-        image = _eight_bits(image)
-    elif transparent and mode != "RGBA":
-        image = _over_white(image)
-    return image if image.mode == mode else image.convert(mode)
-
-
-def _over_white(image: Image) -> Image:
-    from PIL import Image as Pillow
-
-    layer = image if image.mode == "RGBA" else image.convert("RGBA")
-    if layer.getchannel("A").getextrema() == (255, 255):
-        return layer.convert("RGB")
-    canvas = Pillow.new("RGB", layer.size, "white")
-    canvas.paste(layer, mask=layer)
-    return canvas
-
-
-def _eight_bits(image: Image) -> Image:
-    """Scale 16 bits to 8 by keeping the high byte, as Pillow does for colour; `convert` would clip to white instead.
-
-    Floating-point pixels (TIFF) are taken for 0 to 1 if none is larger, else for 0 to 255.
-    """
-    from PIL import Image as Pillow
-
-    if image.mode == "F":
-        extrema: Any = image.getextrema()
-        return (image.point(lambda value: value * 255.0) if extrema[1] <= 1.0 else image).convert("L")
-    if image.mode == "I":
-        return image.point([value >> 8 for value in range(65536)], "L")
-    high_byte = image.tobytes()[0 if image.mode == "I;16B" else 1 :: 2]
-    return Pillow.frombytes("L", image.size, high_byte)
-
-
-def _over_white_16(image: Image) -> Image:
-    """Make the one transparent gray of a 16-bit PNG white, comparing all 16 bits."""
-    clear = image.info.pop("transparency")
-    levels = [255 if value == clear else value >> 8 for value in range(65536)]
-    return image.convert("I").point(levels, "L")
-
-
 def _resized(image: Image, spec: Preprocessing) -> Image:
     """Resize to `spec.size`: `stretch` and `crop` with the boxes of `keras.utils.load_img`, `pad` centred on black."""
     from PIL.Image import Resampling
 
+    if spec.resize_to is not None:
+        from classifier.pictures.pipelines.geometry import middle_of, resized_to
+
+        larger = replace(spec, size=resized_to(spec, image.height, image.width), resize_to=None)
+        return middle_of(_resized(image, larger), spec.size)
     height, width = spec.size
     if image.size == (width, height):
         return image

@@ -33,7 +33,7 @@ KERAS_PICTURES = {
 }
 CASES = list(
     itertools.product(
-        ("nearest", "bilinear", "bicubic", "lanczos"),
+        ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"),
         ("stretch", "crop"),
         (
             ("rgb", "none"),
@@ -186,7 +186,11 @@ PROBLEMS: list[tuple[object, tuple[int | None, ...], str]] = [
     ({}, (None, None, 3), "preprocessing.size: expected [height, width], each from 1 to 4096, because the model's"),
     ({}, (96, 96), "the model's input is (96, 96): expected height, width and channels"),
     ({"resize": "fit"}, RGB_96, "preprocessing.resize is 'fit': expected stretch, crop or pad"),
-    ({"filter": None}, RGB_96, "preprocessing.filter is None: expected nearest, bilinear, bicubic or lanczos"),
+    (
+        {"filter": None},
+        RGB_96,
+        "preprocessing.filter is None: expected nearest, bilinear, bicubic, lanczos, box or hamming",
+    ),
     ({"filter": ["nearest"]}, RGB_96, "preprocessing.filter is ['nearest']: expected nearest"),
     ({"color": "RGB"}, RGB_96, "preprocessing.color is 'RGB': expected rgb, bgr, grayscale or rgba"),
     ({"color": "grayscale"}, RGB_96, "preprocessing.color is 'grayscale': the model's input has 3 channels"),
@@ -201,6 +205,27 @@ PROBLEMS: list[tuple[object, tuple[int | None, ...], str]] = [
     ({"std": 10**400}, RGB_96, "preprocessing.std is 1000"),
     ({"std": [1, 0, 1]}, RGB_96, "preprocessing.std is [1, 0, 1]: expected numbers other than 0"),
     ({"std": 1e-40}, RGB_96, "preprocessing.std is 1e-40: expected numbers other than 0"),
+    ({"pixels": "torch"}, RGB_96, "preprocessing.pixels is 'torch': expected keras, tensorflow or opencv"),
+    ({"pixels": "tensorflow", "filter": "lanczos"}, RGB_96, "preprocessing.filter is 'lanczos': expected bilinear,"),
+    (
+        {"pixels": "opencv", "filter": "bilinear"},
+        RGB_96,
+        "preprocessing.filter is 'bilinear': expected linear, nearest",
+    ),
+    ({"resize": "pad-resize"}, RGB_96, "preprocessing.resize is 'pad-resize': expected stretch, crop or pad"),
+    ({"pixels": "opencv", "resize": "crop"}, RGB_96, "preprocessing.resize is 'crop': expected stretch"),
+    ({"antialias": 1, "pixels": "tensorflow"}, RGB_96, "preprocessing.antialias is 1: expected true or false"),
+    ({"antialias": True}, RGB_96, "preprocessing.antialias is True: expected with pixels tensorflow and the filters"),
+    (
+        {"antialias": True, "pixels": "tensorflow", "filter": "area"},
+        RGB_96,
+        "preprocessing.antialias is True: expected with pixels tensorflow and the filters bilinear",
+    ),
+    ({"resize_to": 95}, RGB_96, "preprocessing.resize_to is 95: expected [height, width] or the shorter side, of 96"),
+    ({"resize_to": [128, 95]}, RGB_96, "preprocessing.resize_to is [128, 95]: expected [height, width] or the"),
+    ({"resize_to": "128"}, RGB_96, "preprocessing.resize_to is '128': expected [height, width] or the shorter side"),
+    ({"resize_to": 128, "resize": "crop"}, RGB_96, "preprocessing.resize_to is 128: expected [height, width] with"),
+    ({"standardize": True}, RGB_96, "preprocessing.standardize is True: expected none, per_image, samplewise"),
     ({"fast_decode": 1}, RGB_96, "preprocessing.fast_decode is 1: expected true or false"),
 ]
 
