@@ -183,7 +183,7 @@ class Reader:
                 self._bounded(number, place)
             elif isinstance(number, int) and abs(number) > self._limits.max_dimension:
                 raise ModelTooLargeError(f"{place}: {number:,} is more than {self._limits.max_dimension:,}")
-        return value  # type: ignore[return-value]  # Json is a Value
+        return value  # Json is a Value
 
     def _input_shape(self, value: Json, place: str) -> list[Value]:
         """A batch shape; the batch's own size is dropped, since it is whatever the writer happened to build with."""
