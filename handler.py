@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from copy import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -143,7 +144,9 @@ def _fetch(link: str, deadline: float, settings: Settings, rule: AddressRule | N
         timeout_s=settings.fetch_timeout_s,
         max_redirects=settings.fetch_max_redirects,
     )
-    return fetch.fetch(link, rule=rule or netguard.PUBLIC, limits=limits, deadline=deadline)
+    rule = replace(rule or netguard.PUBLIC, hosts=settings.link_hosts)
+    client = fetch.Client(formats=settings.image_formats, contact=settings.link_contact)
+    return fetch.fetch(link, rule=rule, limits=limits, deadline=deadline, client=client)
 
 
 @cache

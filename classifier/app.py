@@ -10,6 +10,7 @@ from classifier import logs, metrics
 from classifier.errors import ClassifierError, ModelLoadingError, NotFoundError, RequestError
 from classifier.phases import Phases
 from classifier.web import events
+from classifier.web.bodies import Budget, unpacked
 from classifier.web.page import page_response
 from classifier.web.responses import (
     Response,
@@ -127,6 +128,9 @@ class App:
     ) -> Response:
         waited = cold and began - self._ready < STRAIGHT_ON_S
         deadline = self._reply_by(context, self._started if waited else began, direct=request.direct)
+        if coding := request.headers.get("content-encoding", ""):
+            budget = Budget.of_function(self._classifier.limits.function_memory_bytes, deadline)
+            request = replace(request, body=unpacked(request.body, coding, budget))
         return self._routes.answer(Exchange(request, context.aws_request_id, deadline, cold, log))
 
     def _reply_by(self, context: Context, since: float, *, direct: bool) -> float:
@@ -137,7 +141,8 @@ class App:
     def _classify(self, exchange: Exchange) -> Response:
         phases = Phases()
         settings = self._settings
-        question = read_question(exchange.request, settings.max_image_bytes, settings.max_batch_images)
+        budget = Budget.of_function(self._classifier.limits.function_memory_bytes, exchange.deadline)
+        question = read_question(exchange.request, settings.max_image_bytes, settings.max_batch_images, budget)
         if isinstance(question, Batch):
             return self._classify_batch(question, exchange)
         exchange.log["source"] = question.source.kind

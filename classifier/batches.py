@@ -71,7 +71,7 @@ class _Run:
         return None if self._model is None else self._model.named(self._classifier.model_name)
 
     def _checked(self, read: Read) -> Picture:
-        from classifier.pictures.headers.inspection import inspect
+        from classifier.pictures.decode import admit
 
         with self._phases.measure("fetch"):
             data = read()
@@ -79,7 +79,7 @@ class _Run:
         if self._bytes_left < 0:
             text = f"The pictures up to this one have more than {self._max_bytes} bytes together."
             raise ImageTooLargeError(public=text)
-        return inspect(data, self._classifier.limits)
+        return admit(data, self._classifier.limits, self._deadline)
 
     def _answered(self, question: Question, picture: Picture, model: Model) -> dict[str, Any]:
         from classifier.pictures.decode import decode

@@ -105,13 +105,12 @@ class Classifier(Record):
 
     def classify(self, question: Question, phases: Phases, deadline: float) -> dict[str, Any]:
         """The reply without request id and timings. Nothing heavy is imported before the picture looks like one."""
-        from classifier.pictures.decode import decode
-        from classifier.pictures.headers.inspection import inspect
+        from classifier.pictures.decode import admit, decode
 
         self.models.look_ahead()
         with phases.measure("fetch"):
             data = self.read(question.source, deadline)
-        checked = inspect(data, self.limits)
+        checked = admit(data, self.limits, deadline)
         with phases.measure("load"):
             model = self.models.acquire(deadline)
         with phases.measure("decode"):

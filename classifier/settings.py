@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO")
-"""Formats that can be allowed. MPO comes with JPEG. EPS and WMF run other programs and never can."""
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO", "HEIF")
+"""Formats that can be allowed. MPO comes with JPEG; HEIF (HEIC) needs pillow-heif, which you add yourself.
+EPS and WMF run other programs and never can."""
 ENCRYPTIONS = ("AES256", "aws:kms", "aws:kms:dsse")
 _KMS_KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:(key|alias)/[\w/-]+")
+_HOST = re.compile(r"(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*")
+_PATH = re.compile(r"[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*")
 
 
 class SettingsError(ValueError):
@@ -32,6 +35,28 @@ def _whole(value: str) -> int:
     if number < 0:
         raise ValueError(value)
     return number
+
+
+def _hosts(value: str) -> tuple[str, ...] | None:
+    """None for any host, () for none."""
+    names = tuple(name.strip().lower() for name in value.split(",") if name.strip())
+    if names == ("off",):
+        return ()
+    if not all(_HOST.fullmatch(name) for name in names):
+        raise ValueError(value)
+    return names or None
+
+
+def _contact(value: str) -> str:
+    if not value.isascii() or not value.isprintable() or set(value) & set("()\\"):
+        raise ValueError(value)
+    return value
+
+
+def _base_path(value: str) -> str:
+    if value.strip("/") and not _PATH.fullmatch(value.strip("/")):
+        raise ValueError(value)
+    return f"/{value.strip('/')}" if value.strip("/") else ""
 
 
 def _seconds(value: str) -> float:
@@ -154,6 +179,23 @@ class Settings:
     )
     fetch_max_redirects: int = _setting(
         "FETCH_MAX_REDIRECTS", _whole, "4", "a whole number", "most redirects of a link"
+    )
+    link_hosts: tuple[str, ...] | None = _setting(
+        "LINK_HOSTS",
+        _hosts,
+        "",
+        "host names, also as *.example.com, or off, or empty for any public host",
+        "whose links are fetched",
+    )
+    link_contact: str = _setting(
+        "LINK_CONTACT",
+        _contact,
+        "",
+        "a URL or an e-mail address, or empty",
+        "what a link's server is told of who asks: some sites refuse those who say nothing",
+    )
+    base_path: str = _setting(
+        "BASE_PATH", _base_path, "", "a path such as /ml, or empty", "what stands before every path of ours"
     )
     reply_timeout_s: float = _setting(
         "REPLY_TIMEOUT_SECONDS",

@@ -69,7 +69,6 @@ OWNERS = {
     "h5py": ("classifier/engines/", "classifier/keras_weights/"),
     "ai_edge_litert": ("classifier/compiling/compiler.py",),
     "ctypes": ("classifier/engines/litert_c.py", "classifier/bootstrap/", "classifier/named_models.py"),
-    "multipart": ("classifier/web/uploads.py",),
     "pickle": (),
     "marshal": (),
 }

@@ -33,7 +33,24 @@ if TYPE_CHECKING:
 
     from classifier.links.netguard import AddressRule
 
-USER_AGENT = "keras-lambda-classifier"
+VERSION = "0.1.0"
+"""package.json's; a test compares them."""
+MEDIA_TYPES = {
+    "JPEG": "image/jpeg",
+    "PNG": "image/png",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "BMP": "image/bmp",
+    "TIFF": "image/tiff",
+    "AVIF": "image/avif",
+    "HEIF": "image/heif, image/heic",
+    "JPEG2000": "image/jp2",
+    "ICO": "image/x-icon",
+    "PPM": "image/x-portable-pixmap",
+    "TGA": "image/x-tga",
+}
+"""By format, best first: what a server that can choose should rather send."""
+OTHER_HOST = "Links to this host are not taken here."
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -48,12 +65,30 @@ class FetchLimits:
     max_head_fields: int = 100
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """What a link's server is told: which formats we read, and whom its owner can write to."""
+
+    formats: tuple[str, ...] = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
+    contact: str = ""
+
+    def fields(self) -> str:
+        """User-Agent (RFC 9110, 10.1.5) and Accept (12.5.1), as header lines."""
+        agent = f"keras-lambda-classifier/{VERSION}" + (f" (+{self.contact})" if self.contact else "")
+        accepted = ", ".join(kind for name, kind in MEDIA_TYPES.items() if name in self.formats)
+        return f"User-Agent: {agent}\r\nAccept: {accepted}, */*;q=0.1\r\n"
+
+
+ANYBODY = Client()
+
+
 def fetch(
     link: str,
     *,
     rule: AddressRule,
     limits: FetchLimits,
     deadline: float | None = None,
+    client: Client = ANYBODY,
     tls: Callable[[], ssl.SSLContext] = system_tls,
 ) -> bytes:
     """The bytes behind `link`, at most `limits.max_bytes`.
@@ -64,21 +99,32 @@ def fetch(
     latest = monotonic() + limits.timeout_s
     end = latest if deadline is None else min(latest, deadline)
     try:
-        return _fetch(link, rule, limits, end, tls)
+        return _fetch(link, rule, limits, end, client, tls)
     except TimeoutError as error:
         if end < latest:
             raise OutOfTimeError("the request's own deadline passed while a link was fetched") from error
         raise FetchTimeoutError(f"over {limits.timeout_s} s") from error
 
 
-def _fetch(link: str, rule: AddressRule, limits: FetchLimits, end: float, tls: Callable[[], ssl.SSLContext]) -> bytes:
+def _fetch(
+    link: str,
+    rule: AddressRule,
+    limits: FetchLimits,
+    end: float,
+    client: Client,
+    tls: Callable[[], ssl.SSLContext],
+) -> bytes:
+    if not rule.takes_links:
+        raise UrlHostError("LINK_HOSTS=off", public="This service takes no links. Send the picture itself.")
     target = parse_link(link)
     if not rule.allows_port(target.port):
         raise UrlPortError(f"port {target.port}")
     for _ in range(limits.max_redirects + 1):
+        if not rule.allows_host(target.host):
+            raise UrlHostError(f"{target.host} is not one of LINK_HOSTS", public=OTHER_HOST)
         with connect(target, addresses(target, rule, end), end) as plain, secure(plain, target, end, tls) as sock:
             wire = Wire(sock, end)
-            head = _head(wire, target, limits)
+            head = _head(wire, target, limits, client)
             if head.status == 200:
                 return read_body(wire, head, limits.max_bytes)
         target = _redirected(target, head, rule)
@@ -88,7 +134,7 @@ def _fetch(link: str, rule: AddressRule, limits: FetchLimits, end: float, tls: C
 def _redirected(target: Link, head: Head, rule: AddressRule) -> Link:
     """Where the reply redirects to. Only its host's refusal keeps its own code: the rest is the server's fault."""
     if head.status not in REDIRECTS:
-        raise FetchStatusError(f"{target.host} answered {head.status}")
+        raise FetchStatusError(f"{target.host} answered {head.status}", public=_told(head.status))
     locations = set(head.fields.get("location", []))
     if len(locations) != 1:
         raise FetchRedirectError(f"{target.host} gave {len(locations)} locations")
@@ -105,10 +151,25 @@ def _redirected(target: Link, head: Head, rule: AddressRule) -> Link:
     return hop
 
 
-def _head(wire: Wire, target: Link, limits: FetchLimits) -> Head:
+USUALLY = {
+    401: "It wants a login; links are fetched without one.",
+    403: "It refuses: the link may have expired, or work in its owner's browser only.",
+    404: "There is nothing at this link.",
+    410: "There is nothing at this link any more.",
+    429: "It was asked too often; try again later, or send the picture itself.",
+}
+
+
+def _told(status: int) -> str:
+    """The status for the caller, and what it usually means."""
+    usually = USUALLY.get(status) or ("It has trouble of its own." if status >= 500 else "")
+    return f"The picture's server answered with status {status}, not with a picture. {usually}".rstrip()
+
+
+def _head(wire: Wire, target: Link, limits: FetchLimits, client: Client) -> Head:
     request = (
-        f"GET {target.target} HTTP/1.1\r\nHost: {target.host_header}\r\nUser-Agent: {USER_AGENT}\r\n"
-        "Accept: image/*, */*;q=0.5\r\nAccept-Encoding: identity\r\nConnection: close\r\n\r\n"
+        f"GET {target.target} HTTP/1.1\r\nHost: {target.host_header}\r\n{client.fields()}"
+        "Accept-Encoding: identity\r\nConnection: close\r\n\r\n"
     )
     try:
         wire.send(request.encode("ascii"))

@@ -24,6 +24,8 @@ MAX_GZIP_MEMBERS = 100
 """A flood of tiny ones costs minutes."""
 MAX_CHUNK_LINE = 4096
 
+_ZLIB_CODINGS = ("gzip", "x-gzip", "deflate")
+_CODINGS = (*_ZLIB_CODINGS, "br", "compress", "x-compress", "dcb", "dcz", "zstd")
 _STATUS_LINE = re.compile(rb"HTTP/1\.[0-9] +([1-9][0-9][0-9])(?: .*)?")
 _FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110's token: no space before the colon
 _CHUNK_SIZE = re.compile(rb"0*([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?")
@@ -106,7 +108,8 @@ def read_body(wire: Wire, head: Head, max_bytes: int) -> bytes:
         raise
     except OSError as error:
         raise FetchIncompleteError(f"the connection broke: {error}") from error
-    codings = [coding for coding in head.list("content-encoding") if coding != "identity"]
+    # Objects of S3 say UTF-8, base64, aws-chunked, none: names that are no coding are ignored, as browsers do.
+    codings = [coding for coding in head.list("content-encoding") if coding in _CODINGS]
     if len(codings) > MAX_CODINGS:
         raise FetchError(f"{len(codings)} content codings")
     for coding in reversed(codings):
@@ -155,10 +158,12 @@ def _chunks(wire: Wire, max_bytes: int) -> bytearray:
 
 def _decoded(body: bytes | bytearray, coding: str, max_bytes: int) -> bytes | bytearray:
     """One content coding removed; of gzip all members (RFC 1952 section 2.2). What follows the end is ignored."""
-    if coding not in {"gzip", "x-gzip", "deflate"}:
-        raise FetchError("an unknown content coding")
-    if not body:
-        return body
+    if coding not in _ZLIB_CODINGS:
+        raise FetchError(
+            f"content coding {coding}", public="The picture's server packs it in a way that it was not asked for."
+        )
+    if not body or (coding != "deflate" and not body.startswith(b"\x1f\x8b")):
+        return body  # the bytes decide
     if coding == "deflate":  # it comes with and without zlib's head
         return _unpacked(body, 15 if body[0] & 0x0F == 8 else -15, max_bytes)[0]
     plain = bytearray()

@@ -25,6 +25,7 @@ _CONFUSING = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 _NAME = re.compile(r"[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _IPV6 = re.compile(r"[0-9A-Fa-f:.]+")
+_ESCAPED_DOT = re.compile("%2e", re.IGNORECASE)
 _DOTS = str.maketrans("\u3002\uff0e\uff61", "...")
 # RFC 3986: unreserved, sub-delims, ":", "@", "/", "?"; "%" because a link's own escapes stay as they are.
 _AS_IS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=:@/?%")
@@ -66,7 +67,7 @@ def parse_link(text: str) -> Link:
         raise LinkError("no // after the scheme")
     authority, path, query = parts.group(1), parts.group(2), parts.group(3)
     host, port = _host_and_port(authority, scheme)
-    target = _escaped((path or "/") + (query or ""))
+    target = _escaped(_without_dots(path or "/") + (query or ""))
     address = _address(host)
     return Link(scheme, str(address) if address else _name(host), port, target, address)
 
@@ -92,15 +93,22 @@ def _resolved(target: str, location: str) -> str:
     end = min((location.index(mark) for mark in "?#" if mark in location), default=len(location))
     wanted, rest = location[:end], location[end:]
     merged = wanted if wanted.startswith("/") else path[: path.rindex("/") + 1] + wanted
+    return _without_dots(merged) + rest
+
+
+def _without_dots(path: str) -> str:
+    """The path without dot segments (RFC 3986 section 5.2.4), escaped dots among them, as browsers have it."""
     segments: list[str] = []
-    for segment in merged.split("/")[1:]:
-        if segment == "..":
+    found = path.split("/")[1:]
+    for segment in found:
+        dots = _ESCAPED_DOT.sub(".", segment)
+        if dots == "..":
             del segments[-1:]
-        elif segment != ".":
+        elif dots != ".":
             segments.append(segment)
-    if merged.endswith(("/.", "/..")):
+    if _ESCAPED_DOT.sub(".", found[-1]) in (".", ".."):
         segments.append("")
-    return f"/{'/'.join(segments)}{rest}"
+    return f"/{'/'.join(segments)}"
 
 
 def _scheme(text: str) -> str:
@@ -159,17 +167,18 @@ def _name(host: str) -> str:
 
 
 def _punycode(host: str) -> str:
-    """An international name in ASCII: compatibility forms folded (as UTS 46 does), letters, marks and digits only.
+    """An international name in ASCII: compatibility forms folded (as UTS 46 does), characters as IDNA2008 has them.
 
     The result is checked like any other host, so full-width or circled digits end as the address that they look like.
     """
     import unicodedata
 
+    from classifier.links.host_names import check_label
+
     folded = "".join(char.lower() for char in unicodedata.normalize("NFKC", host.translate(_DOTS)))
     labels = unicodedata.normalize("NFKC", folded).translate(_DOTS).split(".")
-    for char in "".join(labels):
-        if not (char.isascii() or unicodedata.category(char) in {"Ll", "Lo", "Lm", "Mn", "Mc", "Nd"}):
-            raise LinkError("a character that no host name has")
+    for label in labels:
+        check_label(label)
     return ".".join(label if label.isascii() else f"xn--{label.encode('punycode').decode()}" for label in labels)
 
 

@@ -48,16 +48,35 @@ NOT_PUBLIC_V6 = {
     "3fff::/20": "documentation, RFC 9637",
 }
 
+INTERNAL_V4 = (
+    *("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "168.63.129.16/32", "169.254.0.0/16", "172.16.0.0/12"),
+    *("192.0.0.0/24", "192.168.0.0/16"),
+)
+"""What a network's own NAT64 could lead to: its hosts, this one and the cloud's services."""
+
 
 @dataclass(frozen=True, slots=True)
 class AddressRule:
     """Which ports and addresses may be dialled: public addresses, and the networks of `also_allowed`.
 
-    `ports` of None means any port. Tests make a looser rule and pass it in; no setting does.
+    `ports` of None means any port; `hosts` of None any host, and none of them is spared the look at its addresses.
+    Tests make a looser rule and pass it in; no setting does.
     """
 
     ports: frozenset[int] | None
     also_allowed: tuple[str, ...] = ()
+    hosts: tuple[str, ...] | None = None
+
+    @property
+    def takes_links(self) -> bool:
+        """Whether there is any host that may be asked."""
+        return self.hosts != ()
+
+    def allows_host(self, host: str) -> bool:
+        """Whether a host, in ASCII and lower case, may be asked: by its name, or by `*.` and its parent's."""
+        if self.hosts is None:
+            return True
+        return any(host == known or (known[:2] == "*." and host.endswith(known[1:])) for known in self.hosts)
 
     def allows_port(self, port: int) -> bool:
         """Whether the port may be dialled."""
@@ -82,7 +101,31 @@ def _not_public_v6(address: IPv6Address) -> str | None:
     if address.scope_id is not None or address not in ip_network(PUBLIC_V6):
         return "not global unicast, RFC 4291"
     networks = _networks(tuple(NOT_PUBLIC_V6))
-    return next((NOT_PUBLIC_V6[str(network)] for network in networks if address in network), None)
+    special = next((NOT_PUBLIC_V6[str(network)] for network in networks if address in network), None)
+    return special or _leads_inside(address.packed)
+
+
+def _leads_inside(packed: bytes) -> str | None:
+    """Why an address of anybody's own prefix is an internal IPv4 address in disguise; None if it is none.
+
+    ISATAP's interface identifiers are 0:5efe or 200:5efe and the IPv4 address. NAT64 writes it behind a prefix of 32 to
+    96 bits, around the ninth byte, which is 0, and zeros behind it (RFC 6052, section 2.2).
+    """
+    if packed[8] & 0xFC == 0 and packed[9:12] == b"\0\x5e\xfe":
+        return "ISATAP, RFC 5214"
+    if packed[8]:
+        return None
+    for start in (4, 5, 6, 7, 8):
+        inside, rest = packed[start:8] + packed[9 : start + 5], packed[max(9, start + 5) :]
+        if not any(rest) and _is_internal(inside[:4]):
+            return f"{IPv4Address(inside[:4])} behind a NAT64 prefix, RFC 6052"
+    if not any(packed[8:12]) and _is_internal(packed[12:]):
+        return f"{IPv4Address(packed[12:])} behind a NAT64 prefix, RFC 6052"
+    return None
+
+
+def _is_internal(packed: bytes) -> bool:
+    return any(IPv4Address(packed) in network for network in _networks(INTERNAL_V4))
 
 
 @cache

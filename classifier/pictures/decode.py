@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from classifier import function_memory
 from classifier.errors import ImageDimensionsError
+from classifier.pictures.headers.inspection import inspect
 from classifier.pictures.render import large_scale, render
 
 if TYPE_CHECKING:
@@ -20,6 +21,19 @@ _ALPHA_BYTES = 4
 """More a pixel for RGBA, which is made beside what was decoded."""
 _IN_PROCESS_S = 1.0
 _IN_PROCESS_BYTES = 300_000_000
+
+
+def admit(data: bytes, limits: ImageLimits, deadline: float | None = None) -> Picture:
+    """Inspect a picture, and decode one that ends too early: no model should be loaded for one that is broken.
+
+    Raises what `inspect` and `decode` raise.
+    """
+    picture = inspect(data, limits)
+    if not picture.whole:
+        from classifier.pictures.preprocessing import Preprocessing
+
+        decode(picture, Preprocessing(size=(1, 1)), limits, deadline)
+    return picture
 
 
 def decode(picture: Picture, spec: Preprocessing, limits: ImageLimits, deadline: float | None = None) -> DecodedImage:

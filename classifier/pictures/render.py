@@ -34,6 +34,7 @@ _PLUGINS = {
     "PPM": ("PpmImagePlugin", "PpmImageFile"),
     "TGA": ("TgaImagePlugin", "TgaImageFile"),
     "ICO": ("IcoImagePlugin", "IcoImageFile"),
+    "HEIF": ("pillow_heif.as_plugin", "HeifImageFile"),
 }
 _MODES = {"rgb": "RGB", "bgr": "RGB", "grayscale": "L", "rgba": "RGBA"}
 _FULL_DECODE_PIXELS = 25_000_000
@@ -102,9 +103,8 @@ def standardized(image: Image, spec: Preprocessing) -> bytes:
 def _load(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> Image:
     """Open and decode with the one plugin."""
     image = _open(picture, io.BytesIO(picture.data))
-    if not picture.width:
-        limits.check_size(picture.format, image.width, image.height)
-    elif picture.format == "JPEG":
+    _check_opened(image, picture, limits)
+    if picture.format == "JPEG":
         _reduce(image, picture, spec)
     if spec.pixels != "keras" and picture.format == "JPEG":
         from classifier.pictures.pipelines import decoders
@@ -112,6 +112,7 @@ def _load(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> Image:
         decoders.ask_libjpeg(image, spec.pixels, spec.color)
     image.load()
     if not picture.width:
+        _check_opened(image, picture, limits)  # some formats hold others, and their sizes need not agree
         from PIL import ImageOps
 
         ImageOps.exif_transpose(image, in_place=True)
@@ -121,7 +122,16 @@ def _load(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> Image:
 def import_plugin(format_: str) -> Any:  # noqa: ANN401  (Pillow's plugin class)
     """Pillow's class for files of this format, without its looking through all others."""
     module, name = _PLUGINS[format_]
-    return getattr(import_module(f"PIL.{module}"), name)
+    return getattr(import_module(module if "." in module else f"PIL.{module}"), name)
+
+
+def _check_opened(image: Image, picture: Picture, limits: ImageLimits) -> None:
+    """Raise ImageError unless the decoder is about to decode the picture that was checked: its size decides."""
+    if not picture.width:
+        limits.check_size(picture.format, image.width, image.height)
+    elif image.size != (picture.width, picture.height):
+        wide, high = image.size
+        raise ImageError(f"a {picture} whose decoder says {wide}x{high}: its parts contradict each other")
 
 
 def _open(picture: Picture, file: IO[bytes]) -> Any:  # noqa: ANN401  (Pillow's plugin class)

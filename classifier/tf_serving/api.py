@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from classifier import function_memory
 from classifier.arrays import shortest
 from classifier.errors import ImageError, OutOfTimeError, RequestError
 from classifier.phases import Phases
 from classifier.tf_serving import tensors
 from classifier.tf_serving.protocol import PREDICT_METHOD, SIGNATURES, Target, metadata_of, status_of
-from classifier.web import json_body, sources
+from classifier.web import bodies
+from classifier.web.bodies import Budget
 from classifier.web.responses import Response, json_response, server_timing
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from classifier.bundles.serving import Serving
     from classifier.pictures.headers.picture import ImageLimits, Picture
     from classifier.tf_serving.protocol import Model
-    from classifier.web.events import Request
     from classifier.web.routes import Exchange
 
     type Outputs = Sequence[Sequence[float]]
@@ -50,30 +49,28 @@ class ServingApi:
 
     def answer(self, target: Target, exchange: Exchange) -> Response:
         """The reply. RequestError and its kin for what can't be read, wherever possible before a model is loaded."""
-        request = exchange.request
         match target.action:
             case "status":
                 return json_response(status_of(self._model(target, exchange)))
             case "metadata":
                 return json_response(metadata_of(self._model(target, exchange), self.model_name))
             case "predict":
-                rows, key = tensors.read_rows(self._document(target, request))
+                rows, key = tensors.read_rows(self._document(target, exchange))
                 return self._run(target, exchange, rows, lambda found, _: {key: list(map(shortest, found))})
             case "classify":
-                rows = tensors.read_examples(self._document(target, request))
+                rows = tensors.read_examples(self._document(target, exchange))
                 return self._run(target, exchange, rows, lambda found, serving: {"results": _labelled(found, serving)})
         raise RequestError(
             "regress",
             public=f"Expected regression signature method_name to be tensorflow/serving/regress. Was: {PREDICT_METHOD}",
         )
 
-    def _document(self, target: Target, request: Request) -> Mapping[str, Any]:
-        left = function_memory.left(self.limits.function_memory_bytes)
-        body = json_body.plain_json(request.body, request.headers.get("content-encoding", ""), left)
+    def _document(self, target: Target, exchange: Exchange) -> Mapping[str, Any]:
+        body = exchange.request.body
         if not body.strip():
             raise RequestError(public="JSON Parse error: The document is empty")
         try:
-            document = sources.read_json(body)
+            document = bodies.read_json(body, Budget.of_function(self.limits.function_memory_bytes, exchange.deadline))
         except RequestError as error:
             raise RequestError(str(error), public=f"JSON Parse error: {error.public}") from error
         signature = document.get("signature_name", "")
@@ -109,14 +106,14 @@ class ServingApi:
         return json_response(document, headers=headers)
 
     def _inspected(self, rows: tensors.Encoded) -> list[Picture]:
-        from classifier.pictures.headers.inspection import inspect
+        from classifier.pictures.decode import admit
 
         if len(rows) > self.max_pictures:
             raise RequestError(public=f"There are {len(rows)} pictures; at most {self.max_pictures} are taken at once.")
         pictures = []
         for index, data in enumerate(rows.pictures):
             with _naming(index):
-                pictures.append(inspect(data, self.limits))
+                pictures.append(admit(data, self.limits))
         return pictures
 
     def _decoded(self, pictures: list[Picture], serving: Serving, phases: Phases) -> Iterator[memoryview[float]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from classifier.arrays import FLOAT, shaped, zeros
 from classifier.errors import RequestError
-from classifier.web import sources
+from classifier.web import uploads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -166,7 +166,7 @@ def _is_number(first: list[Any]) -> bool:
 
 def _decoded(text: str, index: int) -> bytes:
     try:
-        return sources.decode_base64(text)
+        return uploads.decode_base64(text)
     except RequestError as error:
         raise RequestError(str(error), public=f"Unable to base64 decode element {index}.") from error
 

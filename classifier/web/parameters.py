@@ -15,12 +15,13 @@ type Parameters = tuple[tuple[str, str], ...]
 MAX_CHARS = 16_384
 MAX_PARAMETERS = 100
 LINK = "imagelink"
-"""A URL contains no space, so a `+` in this parameter is a plus, also where the caller did not encode it."""
+WITHOUT_SPACES = (LINK, "image")
+"""A URL contains no space and base64 neither: a `+` in these is a plus, also where the caller did not encode it."""
 
 
-def encoded(text: str) -> Parameters:
+def encoded(text: str, max_chars: int = MAX_CHARS) -> Parameters:
     """The pairs of an encoded query or form, decoded and in order; RequestError if it is too long or not UTF-8."""
-    _check_size(len(text))
+    _check_size(len(text), max_chars)
     parts = [part.partition("=") for part in text.split("&") if part]
     _check_count(len(parts))
     try:
@@ -39,7 +40,7 @@ def decoded(pairs: Iterable[tuple[str, str | None]]) -> Parameters:
 
 
 def _value(name: str, raw: str) -> str:
-    return (unquote if name == LINK else unquote_plus)(raw, errors="strict")
+    return (unquote if name in WITHOUT_SPACES else unquote_plus)(raw, errors="strict")
 
 
 def _with_plus(link: str) -> str:
@@ -47,9 +48,9 @@ def _with_plus(link: str) -> str:
     return link if "+" in link else link.strip(" ").replace(" ", "+")
 
 
-def _check_size(chars: int) -> None:
-    if chars > MAX_CHARS:
-        raise RequestError(public=f"The parameters have {chars} characters; at most {MAX_CHARS} are read.")
+def _check_size(chars: int, most: int = MAX_CHARS) -> None:
+    if chars > most:
+        raise RequestError(public=f"The parameters have {chars} characters; at most {most} are read.")
 
 
 def _check_count(count: int) -> None:

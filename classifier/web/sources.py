@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from typing import TYPE_CHECKING, Any
 
 from classifier.errors import (
@@ -16,14 +13,17 @@ from classifier.errors import (
 )
 from classifier.records import Record
 from classifier.web import parameters
-from classifier.web.uploads import read_form
+from classifier.web.bodies import Budget, json_type, read_json
+from classifier.web.uploads import PICTURE_FIELDS, decode_base64, picture_in, picture_of, read_form
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from classifier.web.events import Request
 
 TEXT_FIELDS = ("imagelink", "s3key")
+LOOSE_TYPES = ("", "text/plain", "application/x-www-form-urlencoded")
+"""What clients announce without being asked: `fetch` plain text, `curl -d` a form, others nothing."""
 MAX_TOP = 10_000
 
 
@@ -80,12 +80,16 @@ class Several(Record):
 type Given = Source | Top | Several
 
 
-def read_question(request: Request, max_image_bytes: int, max_pictures: int) -> Question | Batch:
+def read_question(
+    request: Request, max_image_bytes: int, max_pictures: int, budget: Budget | None = None
+) -> Question | Batch:
     """The request's one source and its `top`, or the several of `images`; RequestError and its kin say what is wrong.
 
-    What is wrong with one of several pictures is in its place, unless there are more than `max_pictures`.
+    What is wrong with one of several pictures is in its place, unless there are more than `max_pictures`. `budget` is
+    what reading JSON may cost.
     """
-    given = [*_from_fields(request.query, max_image_bytes), *_from_body(request, max_image_bytes)]
+    body = _from_body(request, max_image_bytes, budget or Budget())
+    given = [*_from_fields(request.query, max_image_bytes), *body]
     lists = [item for item in given if isinstance(item, Several)]
     if not lists:
         return _question(given)
@@ -113,7 +117,7 @@ def _question(given: Iterable[Given], top: int | None = None) -> Question:
 def _question_of(item: object, top: int | None, max_image_bytes: int) -> Question | ClassifierError:
     try:
         if not isinstance(item, dict):
-            raise RequestError(public=f"Each of images must be an object, not {_json_type(item)}.")
+            raise RequestError(public=f"Each of images must be an object, not {json_type(item)}.")
         return _question(list(_from_fields(item.items(), max_image_bytes)), top)
     except ClassifierError as error:
         return error
@@ -126,23 +130,33 @@ def _only_top(given: Iterable[Given]) -> int | None:
     return tops[0] if tops else None
 
 
-def _from_body(request: Request, max_image_bytes: int) -> Iterable[Given]:
+def _from_body(request: Request, max_image_bytes: int, budget: Budget) -> Iterable[Given]:
     if request.document is not None:
         return _from_fields(request.document.items(), max_image_bytes)
     if not request.body or request.method in ("GET", "HEAD"):
         return ()
     content_type = request.headers.get("content-type", "")
-    match content_type.partition(";")[0].strip().lower():
-        case "multipart/form-data":
-            return _from_fields(read_form(request.body, content_type, max_image_bytes), max_image_bytes)
-        case "application/x-www-form-urlencoded" if (text := _as_text(request.body)) is not None:
-            # What `curl -d` announces, whatever it sends: JSON as often as a form.
-            is_json = text.lstrip().startswith("{")
-            fields = read_json(request.body).items() if is_json else parameters.encoded(text.strip())
-            return _from_fields(fields, max_image_bytes)
-        case name if name == "application/json" or name.endswith("+json"):
-            return _from_fields(read_json(request.body).items(), max_image_bytes)
+    name = content_type.partition(";")[0].strip().lower()
+    start = request.body[:100].removeprefix(b"\xef\xbb\xbf").lstrip()
+    if name.startswith("multipart/form-data"):
+        return _from_form(request.body, content_type, max_image_bytes)
+    if name == "application/json" or name.endswith("+json") or (name in LOOSE_TYPES and start.startswith(b"{")):
+        return _from_fields(read_json(request.body, budget).items(), max_image_bytes)
+    if name == "application/x-www-form-urlencoded" and (text := _as_text(request.body)) is not None:
+        most = parameters.MAX_CHARS + 4 * max_image_bytes  # a picture in base64, much of it percent-encoded
+        return _from_fields(parameters.encoded(text.strip(), most), max_image_bytes)
+    if start[:5].lower() == b"data:" and (text := _as_text(request.body)) is not None:
+        return (_upload(decode_base64(text, "The body"), max_image_bytes),)
     return (_upload(request.body, max_image_bytes),)
+
+
+def _from_form(body: bytes, content_type: str, max_image_bytes: int) -> Iterable[Given]:
+    picture, others = picture_of(read_form(body, content_type, max_image_bytes))
+    if picture is not None:
+        yield _upload(picture.data, max_image_bytes)
+    for part in others:
+        data = picture_in(part) if part.name in PICTURE_FIELDS and not part.is_file else part.data
+        yield from _from_fields([(part.name, data)], max_image_bytes)
 
 
 def _from_fields(fields: Iterable[tuple[str, Any]], max_image_bytes: int) -> Iterable[Given]:
@@ -152,9 +166,7 @@ def _from_fields(fields: Iterable[tuple[str, Any]], max_image_bytes: int) -> Ite
         if name in TEXT_FIELDS:
             text = _text(name, value)
             yield Link(text) if name == "imagelink" else Key(text)
-        elif name == "file" and isinstance(value, bytes):
-            yield _upload(value, max_image_bytes)
-        elif name == "image":
+        elif name == "image" or (name == "file" and isinstance(value, bytes)):
             yield _upload(value if isinstance(value, bytes) else decode_base64(_text(name, value)), max_image_bytes)
         elif name == "top":
             yield Top(_top(value))
@@ -172,7 +184,7 @@ def _text(name: str, value: object) -> str:
     if isinstance(value, bytes):
         value = value.decode("utf-8", "replace")
     if not isinstance(value, str):
-        raise RequestError(public=f"{name} must be a string, not {_json_type(value)}.")
+        raise RequestError(public=f"{name} must be a string, not {json_type(value)}.")
     return value
 
 
@@ -184,55 +196,6 @@ def _top(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_TOP:
         raise RequestError(public=f"top must be a whole number from 1 to {MAX_TOP}.")
     return value
-
-
-def read_json(body: bytes) -> Mapping[str, Any]:
-    """The body's JSON object; RequestError for anything else, also for one name given twice."""
-    try:
-        document = json.loads(body, object_pairs_hook=_object)
-    except (ValueError, RecursionError) as error:
-        raise RequestError(public=f"The body is not valid JSON: {_reason(error)}.") from error
-    if not isinstance(document, dict):
-        raise RequestError(public=f"The body must be a JSON object, not {_json_type(document)}.")
-    return document
-
-
-class _RepeatedNameError(ValueError):
-    pass
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) < len(pairs):
-        raise _RepeatedNameError("a name is given twice in one object")
-    return document
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at line {error.lineno}, column {error.colno}"
-    if isinstance(error, _RepeatedNameError):
-        return str(error)
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    return "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else "a number is too long"
-
-
-def _json_type(value: object) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
-    return names.get(type(value), "a number")
-
-
-def decode_base64(text: str) -> bytes:
-    """Bytes of standard base64 (RFC 4648, 4), line breaks and a `data:` head allowed; RequestError if malformed."""
-    if text[:5].lower() == "data:":
-        head, _, text = text.partition(",")
-        if not head.lower().endswith(";base64"):
-            raise RequestError(public="image is a data: URL without ;base64.")
-    try:
-        return base64.b64decode("".join(text.split()), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise RequestError("image: not base64", public="image is not valid base64.") from error
 
 
 def _as_text(body: bytes) -> str | None:

@@ -24,7 +24,8 @@ DEMO = PROJECT / "examples" / "clothing"
 NAMES = ("first", "second")
 _INPUTS = (
     *(DEMO / name for name in ("architecture.json", "model.weights.h5", "serving.json")),
-    *(PROJECT / "classifier" / name for name in ("compiler.py", "compiled.py", "engines/keras_engine.py")),
+    *(PROJECT / "classifier" / name for name in ("compiling/compiler.py", "bundles/compiled.py")),
+    PROJECT / "classifier" / "engines" / "keras_engine.py",
     Path(__file__),
 )
 

@@ -84,6 +84,8 @@ class Picture(Record):
     """What libjpeg keeps of the whole picture when it comes in several scans."""
     slow: bool = False
     """Decoded by Python or by a library without bounds of its own: only ever in a process that can be stopped."""
+    whole: bool = True
+    """Whether the file's end mark was found. Where it wasn't, only decoding tells whether pixels are missing."""
 
     @property
     def pixels(self) -> int:

@@ -8,6 +8,7 @@ from classifier.errors import ImageError
 from classifier.pictures.headers import exif
 from classifier.pictures.headers.picture import ImageLimits, Picture, Tally
 
+_EXIF_FLAG, _XMP_FLAG = 0x08, 0x04
 _PICTURE = {b"VP8 ", b"VP8L", b"ANMF"}
 _KEPT = {b"VP8X", b"ALPH", b"ANIM"} | _PICTURE
 _METADATA_FLAGS = 0x2C
@@ -27,25 +28,31 @@ def read(data: bytes, limits: ImageLimits) -> Picture:
 
 
 def _chunks(data: bytes, end: int, tally: Tally) -> tuple[list[bytes], int]:
+    """What is kept, and the orientation: of EXIF and XMP those that the header announces, as libwebp has it."""
     kept: list[bytes] = []
-    orientation, place, pictured = 1, 12, False
+    metadata: dict[bytes, bytes] = {}
+    flags = data[20] if data[12:16] == b"VP8X" else 0
+    place, pictured = 12, False
     while place + 8 <= end:
         kind, length = struct.unpack_from("<4sI", data, place)
         after = place + 8 + length + (length & 1)
         if place + 8 + length > end:
+            if pictured:
+                break
             raise ImageError(f"chunk {kind!r} of the WebP reaches past its end")
         tally.block()
         if kind not in _KEPT:
             tally.metadata(length)
-            if kind == b"EXIF":
-                orientation = exif.orientation(data[place + 8 : after].removeprefix(b"Exif\0\0"))
+            metadata.setdefault(kind, data[place + 8 : place + 8 + length])
         elif not pictured:
             kept.append(_chunk(kind, data[place:after]))
             pictured = kind in _PICTURE
         place = after
     if not pictured:
         raise ImageError("a WebP without picture data")
-    return kept, orientation
+    stated = metadata.get(b"EXIF", b"") if flags & _EXIF_FLAG else b""
+    packet = metadata.get(b"XMP ", b"") if flags & _XMP_FLAG else b""
+    return kept, exif.orientation(stated, packet)
 
 
 def _chunk(kind: bytes, chunk: bytes) -> bytes:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 import socket
 import subprocess
 import sys
 import tracemalloc
 from contextlib import suppress
+from copy import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +19,19 @@ from classifier.errors import (
     ClassifierError,
     FetchError,
     FetchRedirectError,
+    FetchStatusError,
     FetchTimeoutError,
     FetchTooManyRedirectsError,
     ImageTooLargeError,
     OutOfTimeError,
+    UrlHostError,
 )
-from classifier.links.fetch import FetchLimits, fetch
+from classifier.links.fetch import MEDIA_TYPES, VERSION, Client, FetchLimits, fetch
 from classifier.links.http1 import read_body, read_head
 from classifier.links.netguard import AddressRule
 from classifier.links.wire import Wire
+from classifier.settings import FORMATS
+from local.launch import PROJECT
 from tests.support.fetching import LIMITS, LOOPBACK, SOON
 from tests.support.origin import Origin, redirect, reply, then_hang
 from tests.support.servers import BAD, BODY, CHUNKED, GOOD, OK, STALLS, chunks, gz
@@ -33,7 +39,7 @@ from tests.support.servers import BAD, BODY, CHUNKED, GOOD, OK, STALLS, chunks, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.origin import Behaviour
+    from tests.support.origin import Behaviour, Peer
 
 
 def got(behaviour: Behaviour, limits: FetchLimits = LIMITS) -> bytes | type[ClassifierError]:
@@ -70,8 +76,9 @@ def test_the_request_carries_what_it_needs_and_nothing_else(monkeypatch: pytest.
     with Origin({"/a": reply(b"x", "Set-Cookie: a=b"), "/b": redirect("/a")}) as origin:
         fetch(origin.url("/b?q=ü#part"), rule=LOOPBACK, limits=LIMITS)
         assert origin.requests == [
-            f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{origin.port}\r\nUser-Agent: keras-lambda-classifier\r\n"
-            "Accept: image/*, */*;q=0.5\r\nAccept-Encoding: identity\r\nConnection: close\r\n\r\n".encode()
+            f"GET {target} HTTP/1.1\r\nHost: 127.0.0.1:{origin.port}\r\nUser-Agent: keras-lambda-classifier/0.1.0\r\n"
+            "Accept: image/jpeg, image/png, image/webp, image/gif, image/bmp, */*;q=0.1\r\n"
+            "Accept-Encoding: identity\r\nConnection: close\r\n\r\n".encode()
             for target in ("/b?q=%C3%BC", "/a")
         ]
 
@@ -198,3 +205,93 @@ def test_a_refused_link_imports_neither_socket_nor_tls() -> None:
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert run.stdout == "set()\n"
+
+
+@pytest.mark.parametrize(
+    "coding", ["base64", "UTF-8", "aws-chunked", "none", "binary", "image/jpeg", "", "a, identity"]
+)
+def test_a_content_coding_that_is_none_is_ignored_as_browsers_do(coding: str) -> None:
+    assert got(reply(BODY, f"Content-Encoding: {coding}")) == BODY
+    assert got(reply(gz(BODY), f"Content-Encoding: gzip, {coding}")) == BODY
+
+
+def test_a_body_that_says_gzip_and_is_plain_is_taken_as_it_is() -> None:
+    assert got(reply(BODY, "Content-Encoding: gzip")) == BODY
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, br"])
+def test_a_coding_that_was_not_asked_for_is_named_for_what_it_is(coding: str) -> None:
+    with Origin({"/": reply(BODY, f"Content-Encoding: {coding}")}) as origin, pytest.raises(FetchError) as caught:
+        fetch(origin.url(), rule=LOOPBACK, limits=LIMITS)
+    assert "packs it" in caught.value.public
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ("401 Unauthorized", "status 401, not with a picture. It wants a login"),
+        ("403 Forbidden", "status 403, not with a picture. It refuses: the link may have expired"),
+        ("404 Nope", "status 404, not with a picture. There is nothing at this link."),
+        ("429 Too Many Requests", "status 429, not with a picture. It was asked too often"),
+        ("503 Down", "status 503, not with a picture. It has trouble of its own."),
+        ("204 No Content", "status 204, not with a picture."),
+        ("599 Odd", "status 599, not with a picture. It has trouble of its own."),
+    ],
+)
+def test_the_status_of_the_pictures_server_is_named(status: str, says: str) -> None:
+    with Origin({"/": reply(b"", status=status)}) as origin, pytest.raises(FetchStatusError) as caught:
+        fetch(origin.url(), rule=LOOPBACK, limits=LIMITS)
+    assert says in caught.value.public
+
+
+def rank(accept: str, kind: str) -> float:
+    """The quality that an Accept header gives a media type (RFC 9110, 12.5.1)."""
+    best = (-1, 0.0)
+    for part in accept.split(","):
+        name, *options = (piece.strip() for piece in part.split(";"))
+        quality = next((float(option[2:]) for option in options if option.startswith("q=")), 1.0)
+        specific = 2 if name == kind else 1 if name == f"{kind.partition('/')[0]}/*" else 0 if name == "*/*" else -1
+        best = max(best, (specific, quality))
+    return best[1]
+
+
+def test_a_server_that_negotiates_sends_what_is_read() -> None:
+    def negotiate(peer: Peer) -> None:
+        head = origin.requests[-1].decode()
+        accept = next(line[8:] for line in head.split("\r\n") if line.startswith("Accept: "))
+        best = max(("image/avif", "image/jpeg"), key=lambda kind: rank(accept, kind))  # its own order breaks a tie
+        reply(best.encode())(peer)
+
+    with Origin({"/": negotiate}) as origin:
+        assert fetch(origin.url(), rule=LOOPBACK, limits=LIMITS) == b"image/jpeg"
+        only_avif = Client(formats=("AVIF",), contact="https://example.com/bot")
+        assert fetch(origin.url(), rule=LOOPBACK, limits=LIMITS, client=only_avif) == b"image/avif"
+        assert b"User-Agent: keras-lambda-classifier/0.1.0 (+https://example.com/bot)\r\n" in origin.requests[-1]
+
+
+def test_the_agents_version_is_the_packages_and_every_format_has_its_media_type() -> None:
+    assert json.loads((PROJECT / "package.json").read_text())["version"] == VERSION
+    assert set(MEDIA_TYPES) == set(FORMATS)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "fetched"),
+    [(None, True), (("127.0.0.1",), True), (("*.0.0.1", "example.com"), True), (("example.com",), False), ((), False)],
+)
+def test_only_links_to_the_listed_hosts_are_fetched(hosts: tuple[str, ...] | None, *, fetched: bool) -> None:
+    with Origin({"/": reply(BODY)}) as origin:
+        rule = replace(LOOPBACK, hosts=hosts)
+        if fetched:
+            assert fetch(origin.url(), rule=rule, limits=LIMITS) == BODY
+            return
+        with pytest.raises(UrlHostError):
+            fetch(origin.url(), rule=rule, limits=LIMITS)
+        assert origin.connections == 0
+
+
+def test_a_redirect_to_a_host_that_is_not_listed_is_not_followed() -> None:
+    with Origin({"/": reply(BODY)}) as other, Origin({}) as origin:
+        origin.paths["/"] = redirect(other.url().replace("127.0.0.1", "localhost"))
+        with pytest.raises(UrlHostError):
+            fetch(origin.url(), rule=replace(LOOPBACK, hosts=("127.0.0.1",)), limits=LIMITS)
+        assert other.connections == 0

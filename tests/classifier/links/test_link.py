@@ -6,6 +6,7 @@ import socket
 from contextlib import suppress
 from typing import Any
 
+import idna
 import pytest
 
 from classifier.errors import ClassifierError, FetchError, LinkError, UrlHostError
@@ -145,12 +146,63 @@ def test_a_refused_and_an_unknown_host_read_the_same() -> None:
         ("http://a.test/a b/ü%20%C3%BC+.jpg?q=ä b#c d", "/a%20b/%C3%BC%20%C3%BC+.jpg?q=%C3%A4%20b"),
         ('http://a.test/<">{|}^`[]', "/%3C%22%3E%7B%7C%7D%5E%60%5B%5D"),
         ("http://a.test/?X-Amz-Signature=1a%2Fb&x=a+b=c;d", "/?X-Amz-Signature=1a%2Fb&x=a+b=c;d"),
-        ("http://a.test/../a/./b//c", "/../a/./b//c"),
+        ("http://a.test/../a/./b//c", "/a/b//c"),
+        ("http://a.test/x/../b.jpg?../c", "/b.jpg?../c"),
+        ("http://a.test/a/b/..", "/a/"),
+        ("http://a.test/a/.", "/a/"),
+        ("http://a.test/x/%2e%2E/.%2e/%2e/b", "/b"),
+        ("http://a.test/.../..a/b..", "/.../..a/b.."),
         ("http://a.test/💩\u00a0\u2028", "/%F0%9F%92%A9%C2%A0%E2%80%A8"),
     ],
 )
 def test_path_and_query_are_sent_in_ascii_without_the_fragment(link: str, sent: str) -> None:
     assert parse_link(link).target == sent
+
+
+@pytest.mark.parametrize(
+    "location", ["http://a.test/x/../b.jpg", "/y/./../b.jpg", "../b.jpg", "//a.test/../b.jpg", "%2e%2e/b.jpg"]
+)
+def test_dot_segments_of_a_redirect_are_removed_wherever_it_leads(location: str) -> None:
+    assert follow(parse_link("http://a.test/c/d"), location).target == "/b.jpg"
+
+
+CONTEXTUAL = [
+    *("paral·lel.cat", "l·l.cat", "a·b.cat", "l·.cat", "·l.cat", "ス・キ.jp", "日・本.jp", "a・b.jp", "・.jp"),
+    *("ג׳ורג׳.co.il", "צה״ל.co.il", "a׳.il", "׳ג.il", "͵α.gr", "͵a.gr", "α͵.gr", "ශ්\u200dරී.com", "a\u200db.com"),
+    *("نامه\u200cای.com", "क्\u200cष.com", "क्\u200dष.com", "a\u200cb.com", "\u200cا.com", "ا\u200c.com"),
+]
+MAPPED = ["faß.de", "ΒΌΛΟΣ.com", "Bücher.de", "日本語。jp", "ｅｘａｍｐｌｅ.com", "ﬁsh.de", "Ⅷ.com", "i\u0307.com"]
+
+
+@pytest.mark.parametrize("host", [*CONTEXTUAL, *MAPPED])
+def test_an_international_name_is_written_as_the_idna_package_writes_it(host: str) -> None:
+    """IDNA2008 (RFC 5892), behind the mapping of UTS 46."""
+    try:
+        expected = idna.encode(host, uts46=True).decode()
+    except idna.IDNAError:
+        with pytest.raises(LinkError):
+            parse_link(f"http://{host}/")
+    else:
+        assert parse_link(f"http://{host}/").host == expected
+
+
+def test_whatever_the_idna_package_takes_is_taken() -> None:
+    """Letters of scripts in use, one to three together, and the characters that need a context among them."""
+    chance, taken = random.Random(46), 0
+    scripts = [(0x61, 0x7A), (0xE0, 0x17F), (0x3B1, 0x3C9), (0x430, 0x45F), (0x5D0, 0x5EA), (0x620, 0x64A)]
+    scripts += [(0x905, 0x94D), (0xD85, 0xDCA), (0xE01, 0xE2E), (0x3041, 0x3096), (0x30A1, 0x30FA), (0x4E00, 0x9FA5)]
+    for _ in range(3000):
+        first, last = chance.choice(scripts)
+        label = "".join(chr(chance.randint(first, last)) for _ in range(chance.randint(1, 3)))
+        place = chance.randint(0, len(label))
+        label = label[:place] + chance.choice(["", "", "·", "・", "׳", "״", "͵", "\u200c", "\u200d"]) + label[place:]
+        try:
+            expected = idna.encode(f"{label}.com", uts46=True).decode()
+        except (idna.IDNAError, UnicodeError):
+            continue
+        taken += 1
+        assert parse_link(f"http://{label}.com/").host == expected, ascii(label)
+    assert taken > 500
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,17 @@ EMBEDDED_LOOPBACK = [
     *("::127.0.0.1", "::ffff:127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b::127.0.0.1", "64:ff9b:1::127.0.0.1"),
     *("2002:7f00:1::", "2001:0:7f00:1::", "2001:0:1:1:0:0:80ff:fffe"),
 ]
+EMBEDDED_INTERNAL = [
+    *("2600::5efe:10.0.0.1", "2600::200:5efe:127.0.0.1", "2600:1::5efe:8.8.8.8", "2600:2::100:5efe:10.0.0.1"),
+    *("2600:1:a00:1::", "2600:1:7f:0:1::", "2600:1:10a:0:1::", "2600:1:1:a9:fe:a9fe::", "2600:1:1:1:c0:a801:100:0"),
+    *("2600::10.0.0.1", "2600:1:2:3::169.254.169.254", "2600:1:2:3::100.64.0.1"),
+]
+"""ISATAP, and RFC 6052's six lengths of prefix: 32, 40, 48, 56, 64 and 96."""
+EMBEDDED_NOT = [
+    *("2600::5eff:10.0.0.1", "2600::400:5efe:10.0.0.1", "2606:4700::6810:85e5", "2001:4860:4860::8844"),
+    *("2600:1:2:3:1::10.0.0.1", "2600:1:2:3:a8bb:ccff:a00:1", "2a03:2880:f12f:83:face:b00c:0:25de", "2600::8.8.8.8"),
+    *("2600:1:808:808::", "2600:9000:a00:1:1::"),
+]
 EMBEDDED_PUBLIC = ["::ffff:8.8.8.8", "::8.8.8.8", "64:ff9b::8.8.8.8", "2002:808:808::1"]
 ALLOWED = [
     *("1.0.0.0", "1.1.1.1", "8.8.8.8", "93.184.216.34", "100.63.255.255", "172.15.0.1", "172.32.0.1", "192.0.1.1"),
@@ -93,12 +104,12 @@ def test_every_listed_range_has_its_row_here() -> None:
     assert set(NOT_PUBLIC_V6) <= {network for network, _, _ in RANGES_V6}
 
 
-@pytest.mark.parametrize("address", METADATA + EMBEDDED_LOOPBACK + EMBEDDED_PUBLIC)
+@pytest.mark.parametrize("address", METADATA + EMBEDDED_LOOPBACK + EMBEDDED_PUBLIC + EMBEDDED_INTERNAL)
 def test_metadata_and_embedded_addresses_are_refused(address: str) -> None:
     assert refused(address)
 
 
-@pytest.mark.parametrize("address", ALLOWED)
+@pytest.mark.parametrize("address", ALLOWED + EMBEDDED_NOT)
 def test_public_addresses_are_allowed(address: str) -> None:
     assert not refused(address)
 

@@ -23,7 +23,7 @@ def test_truncated_picture_is_refused(name: str, tenths: int) -> None:
         decode(OPAQUE[name][: len(OPAQUE[name]) * tenths // 10])
 
 
-@pytest.mark.parametrize("name", ["JPEG", "PNG", "WebP"])
+@pytest.mark.parametrize("name", ["JPEG", "WebP"])
 def test_picture_without_its_last_byte_is_refused(name: str) -> None:
     with pytest.raises(ImageError):
         decode(OPAQUE[name][:-1])

@@ -31,7 +31,7 @@ PLAIN = {name: pictures.encoded(pictures.photo(), name) for name in ("JPEG", "PN
 PIXELS = 61 * 47
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if name != "TGA"])
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in ("TGA", "HEIF")])
 def test_every_format_is_recognised_by_its_first_bytes(name: str) -> None:
     assert sniff(pictures.encoded(pictures.photo(), name)) == name
 
@@ -78,7 +78,7 @@ def test_what_is_no_picture_is_refused(name: str) -> None:
         inspect(NOT_PICTURES[name], LIMITS)
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if name not in LIMITS.formats])
+@pytest.mark.parametrize("name", [name for name in FORMATS if name not in (*LIMITS.formats, "HEIF")])
 def test_format_that_is_not_allowed_is_refused_and_the_accepted_are_named(name: str) -> None:
     data = pictures.encoded(pictures.photo(), name)
     with pytest.raises(ImageFormatError) as caught:
@@ -92,20 +92,20 @@ def test_format_that_is_not_allowed_is_refused_and_the_accepted_are_named(name: 
 def test_picture_cut_off_is_refused_or_left_to_the_decoder_but_never_an_accident(name: str, tenths: int) -> None:
     data = PLAIN[name]
     try:
-        inspect(data[: len(data) * tenths // 10], LIMITS)
+        picture = inspect(data[: len(data) * tenths // 10], LIMITS)
     except ImageError:
         return
-    assert name == "BMP"  # the only one whose header does not tell where the picture ends
+    assert name == "BMP" or not picture.whole  # the only one whose header does not tell where the picture ends
 
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_header_cut_anywhere_is_an_image_error(name: str) -> None:
     for size in range(64):
         try:
-            inspect(PLAIN[name][:size], LIMITS)
+            picture = inspect(PLAIN[name][:size], LIMITS)
         except ImageError:
             continue
-        assert name == "BMP"
+        assert name == "BMP" or not picture.whole
 
 
 @pytest.mark.parametrize("name", PLAIN)
@@ -222,13 +222,6 @@ def test_stray_bytes_behind_the_picture_do_not_matter() -> None:
         assert inspect(PLAIN[name] + archive.getvalue(), LIMITS).format == name
 
 
-def test_checksum_of_picture_data_is_verified() -> None:
-    data = bytearray(PLAIN["PNG"])
-    data[data.index(b"IDAT") + 20] ^= 1
-    with pytest.raises(ImageError):
-        inspect(bytes(data), LIMITS)
-
-
 @pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_is_read(name: str, orientation: int) -> None:
@@ -252,7 +245,7 @@ def test_limits_come_from_the_settings() -> None:
 
 
 def test_refusing_imports_neither_pillow_nor_numpy(tmp_path: Path) -> None:
-    refused = [*NOT_PICTURES.values(), *FLOODS.values(), pictures.bomb_png(9000, 9000), PLAIN["PNG"][:500]]
+    refused = [*NOT_PICTURES.values(), *FLOODS.values(), pictures.bomb_png(9000, 9000), PLAIN["WEBP"][:-9]]
     for number, data in enumerate(refused):
         (tmp_path / str(number)).write_bytes(data)
     program = (

@@ -80,7 +80,7 @@ def test_what_is_not_served_is_an_error_in_the_protocols_form(method: str, path:
         (PREDICT, {"instances": [B64, 1]}, "Rows are either all pictures"),
         (PREDICT, {"instances": [{"b64": "%"}]}, "Unable to base64 decode element 0."),
         (PREDICT, {"instances": [{"b64": "AAAA"}]}, "Failed to process element: 0. Error: This is not a picture"),
-        (PREDICT, {"instances": [B64, {"b64": B64["b64"][:80]}]}, "Failed to process element: 1. Error: The picture"),
+        (PREDICT, {"instances": [B64, {"b64": B64["b64"][:60]}]}, "Failed to process element: 1. Error: The picture"),
         (PREDICT, {"instances": [B64] * 5}, "There are 5 pictures; at most 4 are taken at once."),
         (CLASSIFY, {"examples": [{"x": 1.0}]}, "Example 0 has 0 features"),
         (CLASSIFY, {"examples": [{"a": B64, "b": B64}]}, "Example 0 has 2 features"),

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import strategies as st
 
 from classifier.errors import ImageTooLargeError, RequestError
-from classifier.web.sources import Question, Upload, decode_base64
+from classifier.web.sources import Question, Upload
+from classifier.web.uploads import decode_base64
 from tests.support.questions import FORM, FUZZ, MAX, MULTIPART, PICTURE, ask, ask_direct, form
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ if TYPE_CHECKING:
         ('{"image": true}', "image must be a string, not true or false"),
         ('{"image": "a"}', "not valid base64"),
         ('{"image": "YQ=*"}', "not valid base64"),
-        ('{"image": "YQ-_"}', "not valid base64"),
+        ('{"image": "YQ==YQ=="}', "not valid base64"),
+        ('{"image": "YQ.."}', "not valid base64"),
         ('{"image": "ä"}', "not valid base64"),
         ('{"image": "\\ud800"}', "not valid base64"),
         ('{"image": "data:image/png,abc"}', "without ;base64"),
@@ -61,11 +63,9 @@ def test_json_that_is_no_question_says_what_is_wrong(body: str | bytes, says: st
         (form(("file", PICTURE))[:-6], MULTIPART),
         (form(("file", PICTURE))[: len(PICTURE)], MULTIPART),
         (PICTURE, MULTIPART),
-        (b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--\r\n", MULTIPART),
-        (b"--b\r\n\r\nx\r\n--b--\r\n", MULTIPART),
-        (b"--b\r\nContent-Disposition: attachment; name=file\r\n\r\nx\r\n--b--\r\n", MULTIPART),
-        (b'--b\r\nContent-Disposition: form-data; name="\xff"\r\n\r\nx\r\n--b--\r\n', MULTIPART),
-        (b"--b\r\n" + b"A: b\r\n" * 100 + b"\r\nx\r\n--b--\r\n", MULTIPART),
+        (b"--b\r\n" + b"A: b\r\n" * 10_000 + b"\r\nx\r\n--b--\r\n", MULTIPART),
+        (b"--b\r\nA: b\r\n--b--\r\n", MULTIPART),
+        (b"--bb\r\nA: b\r\n\r\nx\r\n--bb--\r\n", MULTIPART),
         (b"--b\r\n" + b"A" * 100_000 + b"\r\n\r\nx\r\n--b--\r\n", MULTIPART),
         (form(*[("note", b"x")] * 21), MULTIPART),
         (form(("note", b"x" * 10_001), ("file", PICTURE)), MULTIPART),

@@ -36,7 +36,6 @@ def _seconds(act: Any) -> float:  # noqa: ANN401
 
 def _import_fast_path() -> None:
     import ai_edge_litert.interpreter
-    import multipart
     import numpy as np
     import PIL.Image
     import urllib3  # noqa: F401
@@ -44,7 +43,6 @@ def _import_fast_path() -> None:
     PIL.Image.init()
     np.ones((8, 8), np.float32) @ np.ones((8, 8), np.float32)
     ai_edge_litert.interpreter.Interpreter  # noqa: B018
-    multipart.MultipartParser  # noqa: B018
 
 
 def _import_tensorflow() -> None:
