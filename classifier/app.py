@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from classifier import logs, metrics
 from classifier.errors import ClassifierError, ModelLoadingError, NotFoundError, RequestError
 from classifier.phases import Phases
-from classifier.web import events
+from classifier.web import events, parameters
 from classifier.web.bodies import Budget, unpacked
 from classifier.web.page import page_response
 from classifier.web.responses import (
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from classifier.settings import Settings
     from model_loader import ModelLoader
 
+CLASSIFY = "/classify"
 RESERVE_S = 0.5
 """Time kept back from the function's own limit, so that the caller gets our error and not a time-out."""
 INIT_S = 8.0
@@ -71,7 +72,7 @@ class App:
         self._routes = Routes(
             {
                 "/": {"GET": lambda _: page_response()},
-                "/classify": {"GET": self._classify, "POST": self._classify},
+                CLASSIFY: {"GET": self._classify, "POST": self._classify},
                 "/health": {"GET": self._health},
                 "/model": {"GET": self._model},
                 "/openapi.json": {"GET": _description},
@@ -109,19 +110,29 @@ class App:
         log: dict[str, object] = {"request_id": context.aws_request_id, "cold_start": cold}
         request, failure = None, None
         try:
-            request = events.read(kind, event)
+            request = self._without_base(events.read(kind, event))
             log["route"] = f"{request.method[:20]} {request.path.partition('?')[0][:100]}"
             response = self._answer(request, context, began, log, cold=cold)
             events.check_reply(kind, response)
         except Exception as error:  # noqa: BLE001 - the last resort: a caller never sees our stack
             failure = error if isinstance(error, ClassifierError) else _unexpected(error)
+            _add_hint(failure, request)
             log["code"] = failure.code
             response = _refusal(failure, request, context.aws_request_id)
+        if request is not None and request.query:
+            response = _with_unknown(response, request)
         if request is not None and request.method == "HEAD":
             response = replace(response, body="")
         fields = metrics.of_request(log, response.status, (time.monotonic() - began) * 1000)
         logs.emit(_level(failure), "request", error=failure, fields=fields)
         return kind.render(self._routes.with_cors(response))
+
+    def _without_base(self, request: events.Request) -> events.Request:
+        """The request as if it had come to the root: a CDN or load balancer in front may have us under a path."""
+        base = self._settings.base_path
+        if not base or not f"{request.path}/".startswith(f"{base}/"):
+            return request
+        return replace(request, path=request.path.removeprefix(base) or "/")
 
     def _answer(
         self, request: events.Request, context: Context, began: float, log: dict[str, object], *, cold: bool
@@ -246,6 +257,22 @@ def _refusal(failure: ClassifierError, request: events.Request | None, request_i
     from classifier.tf_serving import protocol as serving_protocol
 
     return serving_protocol.error_response(failure)
+
+
+def _add_hint(failure: ClassifierError, request: events.Request | None) -> None:
+    """Say what the caller may have meant: a misspelt parameter, or a link that was cut at its own `&`."""
+    if request is None or request.path.rstrip("/") != CLASSIFY or failure.status >= 500:
+        return
+    if hint := parameters.hint(parameters.unknown(request.query), request.query):
+        failure.public = f"{failure.public} {hint}"
+
+
+def _with_unknown(response: Response, request: events.Request) -> Response:
+    """The response with a header that names the parameters which nobody read."""
+    if request.path.rstrip("/") != CLASSIFY or not (names := parameters.unknown(request.query)):
+        return response
+    told = ", ".join("".join(char if char.isascii() and char.isprintable() else "?" for char in name) for name in names)
+    return replace(response, headers={**response.headers, "x-unknown-parameters": told})
 
 
 def _unexpected(error: Exception) -> ClassifierError:

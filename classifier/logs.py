@@ -12,6 +12,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from classifier import metrics
+from classifier.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,10 +40,10 @@ def emit(
         line["error"] = f"{type(error).__name__}: {error}"
         if level == "error":
             line["stack"] = "".join(traceback.format_exception(error))
-    text = json.dumps(line, ensure_ascii=False, default=str, separators=(",", ":"))
+    text = printable(json.dumps(line, ensure_ascii=False, default=str, separators=(",", ":")))
     if _namespace and (envelope := metrics.envelope(line, _namespace, int(now * 1000))):
         text = f'{text[:-1]},"_aws":{envelope}}}'
-    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")  # half a surrogate pair has no UTF-8
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 

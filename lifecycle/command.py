@@ -14,6 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from classifier.errors import ClassifierError
+from classifier.printable import printable
 from classifier.s3.storage import ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
 from lifecycle.console import Console
 from lifecycle.errors import ModelsError, PlaceError
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _failed(text: str, code: int) -> int:
-    print(f"models: {text}", file=sys.stderr)
+    print(f"models: {printable(text)}", file=sys.stderr)
     return code
 
 

@@ -6,7 +6,9 @@ import json
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
+
+from classifier.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,15 +23,20 @@ class Console:
 
     def progress(self, line: str) -> None:
         """Say what is being done now, with the seconds since the start."""
-        print(f"[{time.monotonic() - self.started:6.1f} s] {line}", file=sys.stderr, flush=True)
+        _print(f"[{time.monotonic() - self.started:6.1f} s] {line}", sys.stderr)
 
     def warn(self, line: str) -> None:
         """Say what deserves a look."""
-        print(f"Warning: {line}", file=sys.stderr, flush=True)
+        _print(f"Warning: {line}", sys.stderr)
 
     def result(self, document: Mapping[str, Any], lines: Sequence[str]) -> None:
         """Give the result: the document with --json, else the lines; how to undo it comes last in both."""
-        print(json.dumps(document, indent=1) if self.as_json else "\n".join(lines), flush=True)
+        _print(json.dumps(document, indent=1) if self.as_json else "\n".join(lines), sys.stdout)
+
+
+def _print(text: str, file: TextIO) -> None:
+    """Names of keys, layers and labels are whoever's who wrote them: what would drive a terminal is written out."""
+    print("\n".join(map(printable, text.split("\n"))), file=file, flush=True)
 
 
 def table(rows: Sequence[Sequence[object]]) -> list[str]:

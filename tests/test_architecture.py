@@ -16,7 +16,18 @@ from tests.support.imports import Import, imports_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-BASE = ("arrays", "errors", "function_memory", "logs", "metrics", "phases", "records", "settings", "temporary")
+BASE = (
+    "arrays",
+    "errors",
+    "function_memory",
+    "logs",
+    "metrics",
+    "phases",
+    "printable",
+    "records",
+    "settings",
+    "temporary",
+)
 """What everybody in classifier/ uses; the other modules at its top compose the rest."""
 
 # Floor by floor: a room uses rooms above it in this table only, so that there can be no circle.

@@ -18,6 +18,40 @@ LINK = "imagelink"
 WITHOUT_SPACES = (LINK, "image")
 """A URL contains no space and base64 neither: a `+` in these is a plus, also where the caller did not encode it."""
 
+KNOWN = (LINK, "s3key", "image", "images", "top", "model")
+"""What /classify reads. Whatever asks for a parameter more puts its name here."""
+ALIASES = {
+    **dict.fromkeys(("url", "uri", "link", "href", "src", "img", "image_url", "imageurl", "image_link"), LINK),
+    **dict.fromkeys(("key", "s3_key", "object"), "s3key"),
+    **dict.fromkeys(("topp", "top_k", "topk", "k", "n", "limit", "count"), "top"),
+}
+_NAMED = 5
+
+
+def unknown(query: Parameters) -> tuple[str, ...]:
+    """The names that nobody reads, each once, with the known one that was probably meant in brackets; a few of them."""
+    names = dict.fromkeys(name[:40] for name, _ in query if name not in KNOWN)
+    return tuple(f"{name} ({meant})" if (meant := _meant(name)) else name for name in list(names)[:_NAMED])
+
+
+def hint(names: tuple[str, ...], query: Parameters) -> str:
+    """What to tell a caller whose request failed and had parameters that nobody reads; empty if there are none."""
+    if not names:
+        return ""
+    said = f"Not known here: {', '.join(names)}."
+    if any(name == LINK and "?" in value for name, value in query):
+        return f"{said} If they belong to imagelink, percent-encode the link: its & became ours."
+    return said
+
+
+def _meant(name: str) -> str:
+    lower = name.lower()
+    if lower in ALIASES:
+        return ALIASES[lower]
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(lower, KNOWN, 1, 0.75)), "")
+
 
 def encoded(text: str, max_chars: int = MAX_CHARS) -> Parameters:
     """The pairs of an encoded query or form, decoded and in order; RequestError if it is too long or not UTF-8."""

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from classifier.errors import ClassifierError, MethodNotAllowedError
+from classifier.printable import printable
 from classifier.records import Record
 
 if TYPE_CHECKING:
@@ -31,15 +32,18 @@ class Response(Record):
 
 def json_response(document: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """`document` as compact JSON."""
-    body = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return _response(status, JSON, headers or {}, body)
+    body = _utf8(json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+    return _response(status, JSON, headers or {}, printable(body))
 
 
 def _response(status: int, content_type: str, headers: Mapping[str, str], body: str) -> Response:
-    # Half a surrogate pair, which JSON can carry, has no UTF-8 form: Lambda's runtime client would fail on it.
-    text = body.encode("utf-8", "replace").decode()
     common = {"content-type": content_type, "cache-control": "no-store", "x-content-type-options": "nosniff"}
-    return Response(status, {**common, **headers}, text)
+    return Response(status, {**common, **headers}, body)
+
+
+def _utf8(text: str) -> str:
+    # Half a surrogate pair, which JSON can carry, has no UTF-8 form: Lambda's runtime client would fail on it.
+    return text.encode("utf-8", "replace").decode()
 
 
 def error_response(error: ClassifierError, request_id: str) -> Response:
@@ -63,13 +67,8 @@ def classification_response(reply: Mapping[str, Any], *, as_text: bool) -> Respo
     headers = {"server-timing": server_timing(reply["timings_ms"])}
     if not as_text:
         return json_response(reply, headers=headers)
-    lines = (f"{_one_line(item['label'])} (score = {item['score']:.5f})\n" for item in reply["predictions"])
+    lines = (f"{printable(_utf8(item['label']))} (score = {item['score']:.5f})\n" for item in reply["predictions"])
     return _response(200, TEXT, headers | {"x-model-version": reply["model"]["version"]}, "".join(lines))
-
-
-def _one_line(label: str) -> str:
-    # The label comes from the bundle: a line break would forge a prediction, an escape code would drive a terminal.
-    return "".join(char if char.isprintable() else " " for char in label)
 
 
 def server_timing(timings_ms: Mapping[str, float]) -> str:

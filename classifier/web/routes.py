@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 type Answer = Callable[[Exchange], Response]
 
 PREFLIGHT_S = "86400"
+ASKED_HEADERS = (
+    *("accept", "authorization", "content-encoding", "content-type"),
+    *("x-api-key", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token"),
+)
+"""What a page of another origin may send: what we read, and what a door with a key or with IAM asks for."""
+TOLD_HEADERS = ("retry-after", "server-timing", "x-model-version", "x-unknown-parameters")
 SERVING_PREFIX = "/v1/models"
 
 
@@ -59,7 +65,7 @@ class Routes(Record):
             return response
         headers = {
             "access-control-allow-origin": self.allow_origin,
-            "access-control-expose-headers": "retry-after, server-timing, x-model-version",
+            "access-control-expose-headers": ", ".join(TOLD_HEADERS),
             "timing-allow-origin": self.allow_origin,
         }
         if self.allow_origin != "*":
@@ -71,7 +77,7 @@ class Routes(Record):
             return {}
         return {
             "access-control-allow-methods": ", ".join(_allowed(methods)),
-            "access-control-allow-headers": "accept, authorization, content-type",
+            "access-control-allow-headers": ", ".join(ASKED_HEADERS),
             "access-control-max-age": PREFLIGHT_S,
         }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -114,3 +116,81 @@ def test_no_log_line_and_no_reply_repeats_a_secret(
     assert "request" in told
     assert "c2VzYW1l" not in told
     assert "sesame" not in told
+
+
+S3_LINK = "https://b.s3.amazonaws.com/k.jpg?X-Amz-Algorithm=AWS4&X-Amz-Expires=60&X-Amz-Signature=abc"
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("url=http://h/a.jpg", "Not known here: url (imagelink)."),
+        ("image_url=http://h/a.jpg", "Not known here: image_url (imagelink)."),
+        ("imageLink=http://h/a.jpg", "Not known here: imageLink (imagelink)."),
+        ("s3_key=images/a.jpg", "Not known here: s3_key (s3key)."),
+        ("s3key=images/x&topp=2", "Not known here: topp (top)."),
+        ("qwertz=1", "Not known here: qwertz."),
+        (
+            f"imagelink={S3_LINK}",
+            "Not known here: X-Amz-Expires, X-Amz-Signature. If they belong to imagelink, percent-",
+        ),
+        ("imagelink=http://h/a%2Fb.jpg?alt=media&token=t", "Not known here: token. If they belong to imagelink"),
+    ],
+)
+def test_a_refused_caller_hears_of_parameters_that_nobody_reads(
+    query: str, says: str, start: Callable[..., Running]
+) -> None:
+    assert says in start().body(http(query=query))["error"]["message"]
+
+
+def test_a_reply_names_the_parameters_that_nobody_read_in_a_header(start: Callable[..., Running]) -> None:
+    event = upload(picture())
+    running = start()
+    answer = running.ask(event | {"rawQueryString": "topp=2&%F0%9F%92%A9%0D%0Ax=1&top=1&model="})
+    assert answer["statusCode"] == 200
+    assert answer["headers"]["x-unknown-parameters"] == "topp (top), ???x"
+    assert "x-unknown-parameters" not in running.ask(event | {"rawQueryString": "top=1"})["headers"]
+
+
+@pytest.mark.parametrize("base", ["/ml/classify", "ml/classify/"])
+def test_behind_a_base_path_every_path_is_found_with_it_and_without(base: str, start: Callable[..., Running]) -> None:
+    running = start(BASE_PATH=base)
+    for path in ("/ml/classify/health", "/health"):
+        assert running.ask(http(path=path))["statusCode"] == 200
+    assert running.ask(http(path="/ml/classify/v1/models/things"))["statusCode"] == 200
+    assert "html" in running.ask(http(path="/ml/classify"))["headers"]["content-type"]
+    assert running.body(http(path="/ml/classify/classify"))["error"]["code"] == "missing_input"
+    for path in ("/ml/health", "/ml/classifyhealth"):
+        assert running.ask(http(path=path))["statusCode"] == 404
+
+
+@pytest.mark.parametrize("char", ["\u009b", "\u2028", "\u2029", "\u202e", "\u2066", "\x1b", "\x7f", "\u200b", "\ufeff"])
+def test_what_a_caller_sends_reaches_neither_log_nor_reply_raw(
+    char: str, start: Callable[..., Running], capsys: pytest.CaptureFixture[str]
+) -> None:
+    running = start()
+    events = [
+        http(path=f"/a{char}b"),
+        http(f"G{char}T"),
+        http(query=f"s3key=images/{char}"),
+        http("POST", headers={"content-type": "application/json"}, body=json.dumps({"imagelink": f"http://h{char}/"})),
+        http(path=f"/v1/models/{char}"),
+    ]
+    bodies = [running.ask(event)["body"] for event in events]
+    written = capsys.readouterr().out
+    assert all(text.isprintable() for text in [*bodies, *written.splitlines()])
+    assert json.loads(written.splitlines()[0])["route"] == f"GET /a{char}b"
+    assert json.loads(bodies[0])["error"]["message"] == f"There is nothing at /a{char}b."
+
+
+def test_gzip_is_removed_from_every_body(start: Callable[..., Running]) -> None:
+    running, packed = start(), gzip.compress(picture())
+    for kind, body in (
+        ("image/png", packed),
+        ("application/json", gzip.compress(json.dumps({"image": base64.b64encode(picture()).decode()}).encode())),
+        ("application/x-www-form-urlencoded", gzip.compress(b"image=" + base64.b64encode(picture()))),
+    ):
+        answer = running.ask(upload(body) | {"headers": {"content-type": kind, "content-encoding": "gzip"}})
+        assert answer["statusCode"] == 200
+    broken = running.body(upload(packed[:-9]) | {"headers": {"content-type": "image/png", "content-encoding": "gzip"}})
+    assert broken["error"]["message"] == "The gzip body is broken."
