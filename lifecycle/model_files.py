@@ -16,7 +16,7 @@ from classifier.keras_json import document
 from classifier.keras_json.limits import Limits
 
 if TYPE_CHECKING:
-    from classifier.keras_json.document import Json
+    from classifier.documents import Json
 
 _HDF5: Final = b"\x89HDF\r\n\x1a\n"
 

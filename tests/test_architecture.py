@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 BASE = (
     "arrays",
+    "documents",
     "errors",
     "function_memory",
     "logs",

@@ -6,9 +6,9 @@ Pure: listings in, snapshots out. Reading S3 is `bundle_reader`'s, and building 
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import TYPE_CHECKING, Any, Literal
 
+from classifier.documents import Fields, check, read_object
 from classifier.errors import ModelError
 from classifier.records import Record
 
@@ -30,6 +30,8 @@ ROLES: Mapping[str, Role] = {
 }
 REQUIRED: tuple[Role, ...] = ("architecture", "weights")
 PUBLISHED = "published.json"
+_PUBLISHED = Fields({"objects": dict}, {"replaced": {str: str}})
+_ENTRY = Fields({"key": str, "etag": str, "version_id": str, "sha256": str, "size": int})
 TIME_STEP_S = 1.0
 """S3's times are whole seconds: of two that differ by n, the moments may lie little more than n - 1 apart."""
 
@@ -145,14 +147,13 @@ def state_at(versions: Iterable[ObjectInfo], moment: float) -> list[ObjectInfo]:
 
 def parse_publication(data: bytes, written: float, prefix: str) -> Publication:
     """Read `published.json`; ModelError if it is malformed or names objects outside `prefix`."""
-    try:
-        document: Mapping[str, Any] = json.loads(data)
-        entries: Mapping[str, Mapping[str, Any]] = document["objects"]
-        parts = tuple(_pinned(name, entry, written, prefix) for name, entry in entries.items() if name in ROLES)
-        replaced = frozenset((str(name), str(etag)) for name, etag in document.get("replaced", {}).items())
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{prefix}{PUBLISHED} is malformed: {error!r}") from error
-    return Publication(parts, written, replaced)
+    what = f"{prefix}{PUBLISHED}"
+    document: Mapping[str, Any] = read_object(data, what)
+    check(document, _PUBLISHED, what)
+    entries = {name: entry for name, entry in document["objects"].items() if name in ROLES}
+    check(entries, {str: _ENTRY}, f"{what}.objects")
+    parts = tuple(_pinned(name, entry, written, prefix) for name, entry in entries.items())
+    return Publication(parts, written, frozenset(document.get("replaced", {}).items()))
 
 
 def fingerprint(digests: Mapping[Role, str]) -> str:
@@ -162,11 +163,13 @@ def fingerprint(digests: Mapping[Role, str]) -> str:
 
 
 def _pinned(name: str, entry: Mapping[str, Any], written: float, prefix: str) -> Part:
-    key = str(entry["key"])
+    key, size = entry["key"], entry["size"]
     if not key.startswith(prefix) or ".." in key.split("/"):
-        raise ValueError(f"key {key!r} is outside {prefix!r}")
-    text = {field: str(entry[field]).strip('"') for field in ("etag", "version_id", "sha256")}
-    return Part(role=ROLES[name], key=key, size=int(entry["size"]), modified=written, **text)
+        raise ModelError(f"{prefix}{PUBLISHED}: the key {key[:200]!r} is outside {prefix!r}")
+    if size < 0:
+        raise ModelError(f"{prefix}{PUBLISHED}: {key[:200]!r} has {size} bytes")
+    text = {field: entry[field].strip('"') for field in ("etag", "version_id", "sha256")}
+    return Part(role=ROLES[name], key=key, size=size, modified=written, **text)
 
 
 def _current(objects: Iterable[ObjectInfo]) -> Iterable[Part]:

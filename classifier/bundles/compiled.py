@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from classifier.bundles.bundle import Identity, fingerprint
 from classifier.bundles.serving import ModelShape
-from classifier.errors import ModelError
+from classifier.documents import Fields, blamed, check, read_object
 from classifier.records import Record, as_dict
 
 if TYPE_CHECKING:
@@ -21,6 +21,19 @@ FOLDER = "compiled/"
 MODEL = "model.tflite"
 REPORT = "report.json"
 MAX_REPORT_BYTES = 20_000_000
+_REPORT = Fields(
+    {
+        **dict.fromkeys(("fingerprint", "reason", "model_sha256"), str),
+        "usable": bool,
+        "identities": [[[str]]],
+        "shape": Fields(
+            {"height": (int, None), "width": (int, None), "channels": int, "units": int, "activation": (str, None)}
+        ),
+        **dict.fromkeys(("serving", "labels"), (str, None)),
+        "model_bytes": int,
+    },
+    {"measured": dict, "versions": {str: str}, "compiled": str},
+)
 LARGEST_DIFFERENCE = 1e-4
 """Largest difference of a score at which the compiled form still serves (invariant 4)."""
 IDENTITIES_KEPT = 20
@@ -68,15 +81,14 @@ class Report(Record, kw_only=True):
 
 def parse_report(data: bytes) -> Report:
     """Read `report.json`; ModelError if it is malformed."""
-    try:
-        document: dict[str, Any] = json.loads(data)
+    document: dict[str, Any] = read_object(data, REPORT)
+    check(document, _REPORT, REPORT)
+    with blamed(REPORT):
         document["identities"] = tuple(
             frozenset((role, etag) for role, etag in identity) for identity in document["identities"]
         )
         document["shape"] = ModelShape(**document["shape"])
         return Report(**document)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"report.json is malformed: {error!r}") from error
 
 
 def reports_in(objects: Iterable[ObjectInfo], prefix: str) -> tuple[ObjectInfo, ...]:

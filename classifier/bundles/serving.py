@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any, Literal
 
+from classifier.documents import blamed, read_object
 from classifier.errors import ModelError
 from classifier.pictures.preprocessing import Preprocessing
 from classifier.records import Record
@@ -83,7 +83,11 @@ class ModelShape(Record):
 
 def parse_serving(serving: bytes | None, labels: bytes | None, shape: ModelShape) -> Serving:
     """Read `serving.json` and `labels.txt`; ModelError names what is wrong, and both counts if labels don't fit."""
-    document = _document(serving)
+    with blamed("serving.json"):
+        return _parsed(_document(serving), labels, shape)
+
+
+def _parsed(document: Mapping[str, Any], labels: bytes | None, shape: ModelShape) -> Serving:
     output = _output(document.get("output"), shape.activation)
     expected = 2 if output != "softmax" and shape.units == 1 else shape.units
     names = _labels(document.get("labels"), labels, expected)
@@ -103,12 +107,7 @@ def uses_labels_file(serving: bytes | None) -> bool:
 def _document(serving: bytes | None) -> Mapping[str, Any]:
     if serving is None:
         return {}
-    try:
-        document = json.loads(serving)
-    except (ValueError, RecursionError) as error:
-        raise ModelError(f"serving.json is not valid JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise ModelError(f"serving.json is {type(document).__name__}, expected an object")
+    document = read_object(serving, "serving.json")
     if unknown := sorted(document.keys() - set(FIELDS)):
         raise ModelError(f"serving.json: unknown {', '.join(unknown)}; the fields are {', '.join(FIELDS)}")
     return document

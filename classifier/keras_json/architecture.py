@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from classifier.documents import blamed
 from classifier.errors import ModelError, ModelTooLargeError
 from classifier.keras_json import channels, document, scores, training
 from classifier.keras_json.building import Builder, Built
@@ -16,7 +17,7 @@ from classifier.keras_json.reader import Reader
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from classifier.keras_json.document import Json
+    from classifier.documents import Json
 
 type Shape = tuple[int | None, ...]
 
@@ -66,7 +67,8 @@ def read_architecture(data: bytes, limits: Limits | None = None) -> Architecture
     ModelTooLargeError; each names layer, option and writer.
     """
     limits = limits or Limits()
-    return from_document(document.parse(data, limits), limits)
+    with blamed("architecture JSON"):
+        return from_document(document.parse(data, limits), limits)
 
 
 def from_document(entry: Mapping[str, Json], limits: Limits) -> Architecture:

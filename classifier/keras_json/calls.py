@@ -13,7 +13,7 @@ from classifier.keras_json.words import words
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from classifier.keras_json.document import Json
+    from classifier.documents import Json
     from classifier.keras_json.graph import Value
 
 _ARGUMENTS: Final = words("""

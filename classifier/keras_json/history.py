@@ -15,7 +15,7 @@ from classifier.keras_json.foreign import FOREIGN
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from classifier.keras_json.document import Json
+    from classifier.documents import Json
 
 
 @dataclass(frozen=True, slots=True)

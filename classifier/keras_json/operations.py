@@ -13,7 +13,7 @@ from classifier.keras_json.words import words
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from classifier.keras_json.document import Json
+    from classifier.documents import Json
 
 _LOWERED = words("""
     Abs Absolute Add All Any Argmax Argmin Average Ceil Clip Concatenate Cos Cumsum Divide Dot Einsum Elu Equal Erf Exp

@@ -14,7 +14,7 @@ from classifier.keras_json.refused import why_not
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from classifier.keras_json.document import Json
+    from classifier.documents import Json
     from classifier.keras_json.eras import Writer
     from classifier.keras_json.graph import Value
     from classifier.keras_json.limits import Limits

@@ -17,7 +17,7 @@ from classifier.keras_json.graph import Array, Call, Slice
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from classifier.keras_json.document import Json
+    from classifier.documents import Json
     from classifier.keras_json.graph import Value
 
 type Target = tuple[str, str]  # function in keras.ops, "parameter in TensorFlow=parameter there" in TensorFlow's order

@@ -10,7 +10,7 @@ from classifier.keras_json.words import words
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from classifier.keras_json.document import Json
+    from classifier.documents import Json
 
 # What any reader here says about where it is: "layer 'conv1' (Conv2D), option 'activation', written by Keras 2.3.1".
 type Place = str

@@ -106,9 +106,11 @@ def test_labels_in_serving_json_win_over_the_file() -> None:
 @pytest.mark.parametrize(
     ("document", "says"),
     [
-        (b"{", "not valid JSON"),
-        (b"\xff\xfe\xfa", "not valid JSON"),
-        (b"[" * 100_000, "not valid JSON"),
+        (b"{", "can't be read"),
+        (b"\xff\xfe\xfa", "not UTF-8"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"top_k": 1e999}', "no finite number"),
+        (b'{"top_k": 1, "top_k": 2}', "'top_k' twice"),
         (b"[]", "expected an object"),
         (b'{"label": []}', "unknown label"),
         (b'{"labels": "abc"}', "list of strings"),
