@@ -14,7 +14,7 @@ from classifier.errors import ModelNotAllowedError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from classifier.keras_json.document import Json
+    from classifier.documents import Json
     from classifier.keras_json.graph import Value
 
 
