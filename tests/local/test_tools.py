@@ -25,8 +25,10 @@ UV = """case "$*" in
 "pip sync"*) echo "error: Failed to fetch: absl-py
   cause: tcp connect error" >&2; exit 2 ;;
 esac"""
+BROKEN = UV.replace("error: Failed to fetch: absl-py\n  cause: tcp connect error", "Resolved 116 packages\nerror: no room")
 NO_VENV = """case "$*" in
-"-c"*) exit 0 ;;
+"-c"*) echo 3.11 ;;
+"-m venv"*) echo "ensurepip is not available"; exit 1 ;;
 *) echo "$0: No module named pip" >&2; exit 1 ;;
 esac"""
 
@@ -41,10 +43,17 @@ def test_development_uses_the_versions_that_are_deployed() -> None:
     assert {name: developed.get(name) for name in deployed} == deployed, "run: npm run lock"
 
 
+def test_starting_needs_a_part_of_what_testing_needs() -> None:
+    started, developed = pins("requirements-start.txt"), pins("requirements-dev.txt")
+    assert started
+    assert {name: developed.get(name) for name in started} == started, "run: npm run lock"
+    assert not {"tensorflow-cpu", "tensorflow", "keras", "pytest"} & started.keys()
+
+
 def test_the_locks_name_no_host() -> None:
     packages = json.loads((PROJECT / "package-lock.json").read_text())["packages"]
     assert [name for name, one in packages.items() if "resolved" in one] == []
-    for name in ("requirements.txt", "requirements-dev.txt"):
+    for name in ("requirements.txt", "requirements-dev.txt", "requirements-start.txt"):
         assert not re.search(r"https?://|--(extra-)?index-url|--find-links", (PROJECT / name).read_text())
 
 
@@ -59,18 +68,21 @@ def test_an_unknown_verb_is_told_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("tools", "sentence"),
     [
-        ({}, "Python 3 is needed to begin with, and no python3 was found."),
-        ({"python3": NO_VENV}, "this needs the package python3-venv or python3-pip."),
+        ({}, "Python 3.9 or newer is needed to begin with; no python3 was found."),
+        ({"python3": "echo 3.6"}, "Python 3.9 or newer is needed to begin with; python3 is 3.6."),
+        ({"python3": NO_VENV}, "this needs the package python3-venv or python3-pip.\nensurepip is not available"),
         ({"uv": UV}, "Python 3.13 is needed (it is what Lambda runs); none was found, and uv could not fetch one."),
-        ({"uv": UV, "python3.13": "echo 3.13"}, "failed: the package index did not answer. Is there a network?"),
+        ({"uv": UV, "python3.13": "echo 3.13"}, "failed: the package registry did not answer. Is there a network?"),
+        ({"uv": BROKEN, "python3.13": "echo 3.13"}, "failed:\nResolved 116 packages\nerror: no room"),
         ({".venv": ""}, "npm is needed, and was not found."),
     ],
-    ids=["no Python", "no pip", "no Python 3.13 and no network", "no network", "no npm"],
+    ids=["no Python", "old", "no pip", "no Python 3.13 and no network", "no network", "another reason", "no npm"],
 )
 def test_npms_entry_says_what_is_missing(tmp_path: Path, tools: dict[str, str], sentence: str) -> None:
     for name in ("scripts", "bin", ".venv/bin"):
         (tmp_path / name).mkdir(parents=True)
-    for name in ("scripts/dev.mjs", "requirements-dev.txt", "package-lock.json"):
+    shutil.copytree(PROJECT / "scripts" / "dev", tmp_path / "scripts" / "dev")
+    for name in ("scripts/dev.mjs", "requirements-dev.txt", "requirements-start.txt", "package-lock.json"):
         shutil.copy(PROJECT / name, tmp_path / name)
     for name, script in tools.items():
         if name == ".venv":
@@ -85,4 +97,30 @@ def test_npms_entry_says_what_is_missing(tmp_path: Path, tools: dict[str, str], 
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert sentence in run.stderr
-    assert "dev.mjs:" not in run.stderr  # no stack
+    assert ".mjs:" not in run.stderr  # no stack
+
+
+def test_any_node_can_read_the_file_that_says_which_node_is_needed() -> None:
+    text = (PROJECT / "scripts" / "dev.mjs").read_text()
+    assert not re.search(r"^import ", text, re.MULTILINE)
+    assert text.index("process.exit(1)") < text.index('await import("./dev/main.mjs")')
+
+
+@pytest.mark.skipif(NODE is None, reason="needs Node")
+def test_a_second_first_start_waits_for_the_first_and_takes_over_from_a_dead_one(tmp_path: Path) -> None:
+    shutil.copytree(PROJECT / "scripts" / "dev", tmp_path / "scripts" / "dev")
+    program = """
+        const { alone } = await import(process.argv[1]);
+        await alone(async () => {
+          console.log("in");
+          await new Promise((resolve) => setTimeout(resolve, 700));
+          console.log("out");
+        });"""
+    command = [str(NODE), "--input-type=module", "-e", program, str(tmp_path / "scripts" / "dev" / "lock.mjs")]
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "setup.lock").write_text("999999999")
+    report = tmp_path / "report"
+    with report.open("w") as file:
+        both = [subprocess.Popen(command, stdout=file) for _ in range(2)]
+        assert [one.wait(30) for one in both] == [0, 0]
+    assert report.read_text().split() == ["in", "out", "in", "out"]

@@ -1,0 +1,65 @@
+// What the npm scripts do: make the tools ready, then run Python. All that is missing comes from the package registries
+// that pip, uv and npm are set up for.
+import { alone } from "./lock.mjs";
+import { readyNode } from "./node.mjs";
+import { PYTHON, VENV_PYTHON, readyPython, usePipsIndex, uv } from "./python.mjs";
+import { Problem, passSignalsOn, run, step } from "./run.mjs";
+
+const NODE = 22; // what the framework's SDK wants from January 2027 on
+
+function checkMachine() {
+  if (process.platform === "win32") throw new Problem("This runs on Linux and macOS. On Windows, use WSL.");
+  if (Number(process.versions.node.split(".")[0]) < NODE) process.stderr.write(`Node ${NODE} will be needed from January 2027; this is ${process.version}.\n`);
+}
+
+/** Both at once; what one of them lacks is said when the other is done, too. */
+const ready = (level) => alone(async () => {
+  const failed = (await Promise.allSettled([readyPython(level), readyNode()])).filter((one) => one.status === "rejected");
+  if (failed.length) throw failed[0].reason;
+});
+
+async function test(args) {
+  await ready("all");
+  if (args.length === 0) {
+    for (const check of [["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy", "."]]) {
+      process.stderr.write(`${check.join(" ")}\n`);
+      const code = await run(VENV_PYTHON, ["-m", ...check]);
+      if (code !== 0) return code;
+    }
+  }
+  // Whole files go to each process, since tests of one file share sandboxes and models; four may load TensorFlow at once.
+  const everything = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder"];
+  return run(VENV_PYTHON, ["-m", "pytest", ...(args.length ? args : everything)]);
+}
+
+async function start(args) {
+  await ready("start");
+  return run(VENV_PYTHON, ["-m", "local", ...args]);
+}
+
+async function setup() {
+  await ready("all");
+  return 0;
+}
+
+async function lock(args) {
+  usePipsIndex();
+  for (const name of ["requirements-dev", "requirements-start"]) {
+    const command = ["pip", "compile", "--universal", "--generate-hashes", "--python-version", PYTHON, "--custom-compile-command", "npm run lock"];
+    await step(`Compiling ${name}.txt`, await uv(), [...command, "--quiet", "-o", `${name}.txt`, ...args, `${name}.in`]);
+  }
+  return 0;
+}
+
+const verbs = { start, test, setup, lock };
+
+try {
+  const [verb, ...args] = process.argv.slice(2);
+  if (!verbs[verb]) throw new Problem(`Usage: node scripts/dev.mjs ${Object.keys(verbs).join("|")} [arguments]`);
+  checkMachine();
+  passSignalsOn();
+  process.exitCode = await verbs[verb](args);
+} catch (error) {
+  process.stderr.write(`${error instanceof Problem ? error.message : error.stack}\n`);
+  process.exitCode = 1;
+}
