@@ -2,72 +2,49 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import json
 import shlex
 import signal
+import socket
 import sys
+import time
 import urllib.error
 import urllib.request
-from dataclasses import fields, replace
-from pathlib import Path
+from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from classifier.settings import Settings
-from local.cloud import Config, LocalLambda
-from local.fronts import FunctionUrl, HttpApi, LoadBalancer, RestApi
-from local.launch import PROJECT, Code, credentials
-from local.seed import SeedError, read_bundle, seed_bundle, seed_compiled, seed_samples
+from local import supply
+from local.cloud import Config, InvocationError, LocalLambda
+from local.launch import Code, credentials
+from local.narration import sentence
+from local.options import FRONTS, parser
+from local.pool import ThrottledError
+from local.seed import SeedError, compiled_form, read_bundle, seed_bundle, seed_compiled, seed_samples
 from local.strict.limits import StrictError
 from local.template import Template, TemplateError, read_template
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from local.fronts import Front
-
-FRONTS: dict[str, Front] = {"http": HttpApi(), "rest": RestApi(), "url": FunctionUrl(), "alb": LoadBalancer()}
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the command line."""
-    parser = argparse.ArgumentParser(prog="npm start --", description=__doc__)
-    parser.add_argument("--bundle", type=Path, default=PROJECT / "examples" / "clothing", help="folder of the model")
-    parser.add_argument("--samples", type=Path, help="pictures for s3key (default: the bundle's folder samples)")
-    parser.add_argument("--port", type=int, default=3000, help="port of the service (default 3000)")
-    parser.add_argument("--s3-port", type=int, default=0, help="port of S3 (default: any)")
-    parser.add_argument("--engine", choices=["auto", "tensorflow", "litert"], help="default: as serverless.yml says")
-    parser.add_argument("--stage", default="dev", help="stage of serverless.yml (default dev)")
-    parser.add_argument("--front", choices=FRONTS, default="http", help="front door: HTTP API, REST API, URL or ALB")
-    parser.add_argument("--concurrency", type=int, default=10, help="most sandboxes at once (default 10)")
-    parser.add_argument(
-        "--set", action="append", default=[], type=_setting, metavar="NAME=VALUE", help="a setting, for this run only"
-    )
-    parser.add_argument("--strict", action="store_true", help="enforce Lambda's limits: memory, CPU, folders, /tmp")
-    parser.add_argument("--package", type=Path, help="run an unpacked deployment package, not the source tree")
-    return parser
-
-
-def _setting(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    known = {field.metadata["variable"] for field in fields(Settings)}
-    if not equals or name not in known:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=VALUE, NAME as in docs/reference/settings.md")
-    return name, value
+COMPILE = "handler.compile_model"
+ANSWER_S = 60
+BUSY_S = 0.5
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until Ctrl-C or SIGTERM; 1 with one sentence when it can't."""
-    options = parser().parse_args(argv)
+    options = parser(__doc__).parse_args(argv)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         serve(options)
     except KeyboardInterrupt:
         return 0
-    except (SeedError, TemplateError, StrictError) as error:
+    except (SeedError, TemplateError, StrictError, supply.SupplyError) as error:
         print(error, file=sys.stderr)
     except OSError as error:
         print(_sentence(error, options), file=sys.stderr)
@@ -75,13 +52,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def serve(options: argparse.Namespace) -> None:
-    """Start everything, say where it is, and wait."""
+    """Start everything, have a first request answered, say where it is, and wait."""
     files = read_bundle(options.bundle)
     samples = options.samples or options.bundle / "samples"
     if options.samples and not samples.is_dir():
         raise SeedError(f"There are no pictures at {samples}: no such folder.")
     template = read_template(options.stage)
     config = _config(options, template)
+    is_compiled = compiled_form(options.bundle, files) is not None
+    if not options.package and (not is_compiled or options.engine == "tensorflow"):
+        supply.install("This model has no compiled form yet." if not is_compiled else "You asked for TensorFlow.")
     with LocalLambda(config) as cloud:
         variables = config.functions[0].environment
         s3, bucket, prefix = cloud.s3, variables["MODEL_BUCKET"], variables["MODEL_PREFIX"]
@@ -92,7 +72,9 @@ def serve(options: argparse.Namespace) -> None:
         version = seed_bundle(client, bucket, prefix, files, source=options.bundle.resolve().name)
         pictures = variables["IMAGE_BUCKET"], variables["IMAGE_PREFIX"]
         keys = seed_samples(client, *pictures, samples) if samples.is_dir() else []
-        _greet(cloud.url)
+        if not is_compiled:
+            _compile(cloud, config)
+        _answer(cloud.url, keys)
         print(_told(s3.endpoint, f"s3://{bucket}/{prefix}", options.bundle, version))
         print(_ready(cloud.url, keys), flush=True)
         Event().wait()
@@ -112,19 +94,55 @@ def _config(options: argparse.Namespace, template: Template) -> Config:
         s3_port=options.s3_port,
         concurrency=options.concurrency,
         strict=options.strict,
-        log=lambda line: print(line, flush=True),
+        supply=None if options.package else _supply,
+        log=_print if options.json_logs else _narrate,
     )
 
 
-def _greet(url: str) -> None:
-    """Load the model, so that what is wrong with it is news now and the first caller need not wait."""
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+def _narrate(line: str) -> None:
+    if said := sentence(line):
+        print(said, flush=True)
+
+
+def _supply(error: str) -> bool:
+    """Whether a function's event is worth another try, because what it lacked is there now."""
+    if supply.MISSING not in error:
+        return False
+    supply.install("A model has to be compiled.")
+    return True
+
+
+def _compile(cloud: LocalLambda, config: Config) -> None:
+    """Compile before anybody asks: TensorFlow is then imported once, not by two functions on two cores.
+
+    What can't be compiled is served by TensorFlow, or says why when it is asked.
+    """
+    for compiling in [one.name for one in config.functions if one.handler == COMPILE]:
+        while True:
+            try:
+                cloud.invoke({}, function=compiling)
+            except InvocationError as error:
+                print(f"Compiling failed: {error}", flush=True)
+            except ThrottledError:  # S3's own event is being worked on
+                time.sleep(BUSY_S)
+                continue
+            break
+
+
+def _answer(url: str, keys: list[str]) -> None:
+    """Have a request answered, so that "Ready" is true; SeedError with what it got instead."""
+    path = f"/classify?s3key={quote(keys[0])}" if keys else "/model"
     try:
-        urllib.request.urlopen(f"{url}/model", timeout=40).close()  # noqa: S310
+        urllib.request.urlopen(f"{url}{path}", timeout=ANSWER_S).close()  # noqa: S310
     except urllib.error.HTTPError as error:
         answer = json.loads(error.read())
         if "error" not in answer:
             raise SeedError(f"The function does not start: it answers {error.code}. The log above says why.") from error
-        print(answer["error"]["message"], "The log above says more.")
+        raise SeedError(f"{answer['error']['message']} The log above says more.") from error
 
 
 def _told(endpoint: str, destination: str, bundle: Path, version: str) -> str:
@@ -144,13 +162,22 @@ def _ready(url: str, keys: list[str]) -> str:
 
 
 def _sentence(error: OSError, options: argparse.Namespace) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"Port {options.port} is in use. Choose another: npm start -- --port {options.port + 1}"
-    if error.errno == errno.EACCES:
-        return f"Port {options.port} may not be opened by you. Choose one above 1023 with --port."
+    for name, port in (("--port", options.port), ("--s3-port", options.s3_port)):
+        if error.errno == errno.EADDRINUSE and port and _is_taken(port):
+            return f"Port {port} is in use. Choose another: npm start -- {name} {port + 1}"
+        if error.errno == errno.EACCES and 0 < port < 1024:
+            return f"Port {port} may not be opened by you. Choose one above 1023 with {name}."
     if error.errno == errno.ENOSPC:
         return "The disk is full."
     return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+
+
+def _is_taken(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return True
+    return False
 
 
 def _interrupt(*_: object) -> None:

@@ -24,8 +24,15 @@ _BUSY_S = 0.5
 class EventQueue:
     """One function's events. `retry_s` are the pauses before the second try and the third; Lambda's are 60 and 120."""
 
-    def __init__(self, pool: Pool, concurrency: int, retry_s: tuple[float, ...], log: Callable[[str], None]) -> None:
-        self._pool, self._retry_s, self._log = pool, retry_s, log
+    def __init__(
+        self,
+        pool: Pool,
+        concurrency: int,
+        retry_s: tuple[float, ...],
+        log: Callable[[str], None],
+        supply: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._pool, self._retry_s, self._log, self._supply = pool, retry_s, log, supply
         self._closing = Event()
         self._workers = ThreadPoolExecutor(concurrency, thread_name_prefix="events")
 
@@ -42,6 +49,8 @@ class EventQueue:
     def _deliver(self, event: bytes, request_id: str) -> None:
         for pause in (*self._retry_s, None):
             error = self._once(event, request_id)
+            if error is not None and self._supply is not None and self._supply(error):
+                error = self._once(event, request_id)
             if error is None or self._closing.is_set():
                 return
             if pause is None:
@@ -52,7 +61,8 @@ class EventQueue:
     def _once(self, event: bytes, request_id: str) -> str | None:
         while not self._closing.is_set():
             try:
-                return self._pool.invoke(event, request_id).error
+                outcome = self._pool.invoke(event, request_id)
+                return outcome.payload.decode(errors="replace") if outcome.error else None
             except ThrottledError:
                 self._closing.wait(_BUSY_S)
         return None

@@ -53,6 +53,8 @@ class Config:
     """Confined as on Lambda: memory, CPU, folders, files, processes (docs/internals: "The local Lambda")."""
     retry_s: tuple[float, ...] = (60.0, 120.0)
     log: Callable[[str], None] | None = None
+    supply: Callable[[str], bool] | None = None
+    """Given an event's error: whether it has made good what was missing, so that the event is tried again at once."""
 
 
 class LocalLambda:
@@ -95,7 +97,7 @@ class LocalLambda:
             limit = min(config.concurrency, function.concurrency or config.concurrency)
             pool = Pool(self._connect(function), self._host(janitor), limit)
             self._pools[function.name] = pool
-            self._queues[function.name] = EventQueue(pool, limit, config.retry_s, self._write)
+            self._queues[function.name] = EventQueue(pool, limit, config.retry_s, self._write, config.supply)
         self.s3.listeners.append(self._deliver)
         self._front = self.open(config.front, port=config.port)
         self._lambda_api = open_lambda_api(self._pools, self._queues)

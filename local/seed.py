@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from classifier.bundles.bundle import PUBLISHED, REQUIRED, ROLES, fingerprint
+from classifier.bundles.compiled import FOLDER, MODEL, REPORT, parse_report
 from classifier.bundles.serving import uses_labels_file
+from classifier.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,6 +63,16 @@ def seed_bundle(client: Any, bucket: str, prefix: str, files: Mapping[str, bytes
     body = json.dumps(published, indent=2).encode()
     client.put_object(Bucket=bucket, Key=prefix + PUBLISHED, Body=body, ContentType="application/json")
     return version
+
+
+def compiled_form(folder: Path, files: Mapping[str, bytes]) -> Path | None:
+    """The folder of the compiled form that lies beside a bundle and serves just these files, None if there is none."""
+    place = folder / FOLDER / version_of(files)
+    try:
+        report = parse_report((place / REPORT).read_bytes())
+    except (OSError, ModelError):
+        return None
+    return place if report.usable and (place / MODEL).is_file() else None
 
 
 def seed_compiled(client: Any, bucket: str, prefix: str, folder: Path) -> None:  # noqa: ANN401

@@ -1,0 +1,60 @@
+"""The command line of `npm start`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from classifier.settings import Settings
+from local.fronts import FunctionUrl, HttpApi, LoadBalancer, RestApi
+from local.launch import PROJECT
+
+if TYPE_CHECKING:
+    from local.fronts import Front
+
+DEMO = PROJECT / "examples" / "clothing"
+FRONTS: dict[str, Front] = {"http": HttpApi(), "rest": RestApi(), "url": FunctionUrl(), "alb": LoadBalancer()}
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(prog="npm start --", description=description)
+    parser.add_argument("--bundle", type=here, default=DEMO, help="folder of the model")
+    parser.add_argument("--samples", type=here, help="pictures for s3key (default: the bundle's folder samples)")
+    parser.add_argument("--port", type=port, default=3000, help="port of the service (default 3000)")
+    parser.add_argument("--s3-port", type=port, default=0, help="port of S3 (default: any)")
+    parser.add_argument("--engine", choices=["auto", "tensorflow", "litert"], help="default: as serverless.yml says")
+    parser.add_argument("--stage", default="dev", help="stage of serverless.yml (default dev)")
+    parser.add_argument("--front", choices=FRONTS, default="http", help="front door: HTTP API, REST API, URL or ALB")
+    parser.add_argument("--concurrency", type=int, default=10, help="most sandboxes at once (default 10)")
+    parser.add_argument(
+        "--set", action="append", default=[], type=setting, metavar="NAME=VALUE", help="a setting, for this run only"
+    )
+    parser.add_argument("--strict", action="store_true", help="enforce Lambda's limits: memory, CPU, folders, /tmp")
+    parser.add_argument("--package", type=here, help="run an unpacked deployment package, not the source tree")
+    parser.add_argument("--json-logs", action="store_true", help="print the log as Lambda has it, a JSON object a line")
+    return parser
+
+
+def here(text: str) -> Path:
+    """A path as the caller meant it: npm changes into the project's folder, and INIT_CWD is where the caller stood."""
+    return Path(os.environ.get("INIT_CWD", "."), text)
+
+
+def port(text: str) -> int:
+    """A TCP port, 0 for any free one."""
+    if not text.isascii() or not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: expected 1 to 65535, or 0 for any")
+    return int(text)
+
+
+def setting(text: str) -> tuple[str, str]:
+    """NAME=VALUE, NAME being a variable of the settings."""
+    name, equals, value = text.partition("=")
+    known = {field.metadata["variable"] for field in fields(Settings)}
+    if not equals or name not in known:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=VALUE, NAME as in docs/reference/settings.md")
+    return name, value

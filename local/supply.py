@@ -1,0 +1,37 @@
+"""TensorFlow for whatever needs it: `npm start` installs none, since a model with a compiled form needs none."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import invalidate_caches
+from importlib.util import find_spec
+from threading import Lock
+
+from local.launch import PROJECT
+
+MISSING = "No module named 'tensorflow'"
+"""What a sandbox's error says then."""
+_installing = Lock()
+
+
+class SupplyError(Exception):
+    """TensorFlow could not be installed; the installer has said why."""
+
+
+def is_there() -> bool:
+    """Whether this Python could import TensorFlow; it is not imported."""
+    invalidate_caches()
+    return find_spec("tensorflow") is not None
+
+
+def install(reason: str) -> None:
+    """Install what is missing, once, saying why; SupplyError if that fails. What comes second waits for the first."""
+    with _installing:
+        if is_there():
+            return
+        print(f"{reason} TensorFlow is needed for that, and is installed now.", flush=True)
+        # The installer is the one that npm calls: it knows the registries, the versions and the progress to show.
+        done = subprocess.run(["node", "scripts/dev.mjs", "setup"], cwd=PROJECT, stdout=sys.stderr, check=False)
+        if done.returncode or not is_there():
+            raise SupplyError("TensorFlow could not be installed, so this model can't be compiled or served.")
