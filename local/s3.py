@@ -6,6 +6,7 @@ them, and names of buckets must differ.
 
 from __future__ import annotations
 
+import socket
 import time
 from dataclasses import dataclass, replace
 from functools import cache
@@ -78,7 +79,9 @@ class LocalS3:
                 """Stay quiet: `requests` is the record."""
 
         app = self._watch(DomainDispatcherApplication(create_backend_app))
-        self._server = make_server(LOOPBACK, self._port, app, threaded=True, request_handler=Quiet)
+        with socket.create_server((LOOPBACK, self._port)) as bound:  # werkzeug itself would end the process
+            where = {"host": LOOPBACK, "port": bound.getsockname()[1], "fd": bound.fileno()}
+            self._server = make_server(app=app, threaded=True, request_handler=Quiet, **where)
         self._port = self._server.port
         Thread(target=self._server.serve_forever, daemon=True).start()
 

@@ -54,7 +54,7 @@ MAY_IMPORT: dict[str, str] = {
     "tools/packaging": "bootstrap bundles compiling engines handler pictures",
     "tools/benchmarks": "bootstrap bundles compiling engines handler local s3",
     "tools/chaos": "base bundles compiling links local",
-    "tools/training": "",
+    "tools/training": "bundles compiling lifecycle local",
 }
 OWNERS = {
     "PIL": ("classifier/pictures/render.py", "classifier/pictures/colors.py", "classifier/pictures/pipelines/"),

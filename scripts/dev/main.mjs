@@ -42,11 +42,15 @@ async function setup() {
   return 0;
 }
 
+/** What ai-edge-litert asks for and its C library, which is all that is used of it, does not. */
+const UNUSED = ["numpy", "ml-dtypes", "protobuf", "flatbuffers", "tqdm", "backports-strenum"];
+
 async function lock(args) {
   usePipsIndex();
   for (const name of ["requirements-dev", "requirements-start"]) {
+    const without = name === "requirements-start" ? UNUSED.flatMap((one) => ["--no-emit-package", one]) : [];
     const command = ["pip", "compile", "--universal", "--generate-hashes", "--python-version", PYTHON, "--custom-compile-command", "npm run lock"];
-    await step(`Compiling ${name}.txt`, await uv(), [...command, "--quiet", "-o", `${name}.txt`, ...args, `${name}.in`]);
+    await step(`Compiling ${name}.txt`, await uv(), [...command, ...without, "--quiet", "-o", `${name}.txt`, ...args, `${name}.in`]);
   }
   return 0;
 }

@@ -17,6 +17,7 @@ import pytest
 
 from local.__main__ import main
 from local.launch import PROJECT
+from local.options import DEMO
 from local.seed import SeedError, read_bundle, seed_bundle, seed_samples, version_of
 
 if TYPE_CHECKING:
@@ -90,7 +91,11 @@ def test_what_is_wrong_is_told_in_one_sentence(bundle: Path, capsys: pytest.Capt
                 str(bundle),
                 "--port",
                 str(port),
-            ): f"Port {port} is in use. Choose another: npm start -- --port",
+            ): f"Port {port} is in use. Choose another: npm start -- --port {port + 1}",
+            (
+                "--s3-port",
+                str(port),
+            ): f"Port {port} is in use. Choose another: npm start -- --s3-port {port + 1}",
         }
         for arguments, sentence in cases.items():
             assert main(arguments) == 1
@@ -98,6 +103,24 @@ def test_what_is_wrong_is_told_in_one_sentence(bundle: Path, capsys: pytest.Capt
             assert sentence in said
             assert said.count("\n") == 1
     signal.signal(signal.SIGTERM, before)
+
+
+@needs_framework
+@pytest.mark.lambda_
+def test_a_model_that_can_not_be_served_ends_the_start(bundle: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["--bundle", str(bundle), "--port", "0"]) == 1
+    signal.signal(signal.SIGTERM, before)
+    said = capfd.readouterr()
+    assert said.err == "The model can't be loaded. Its owner has to publish a working one. The log above says more.\n"
+    assert "Ready" not in said.out
+
+
+@pytest.mark.parametrize("text", ["80000", "-1", "http", "3_000", "٣"])
+def test_a_port_is_a_port(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([f"--port={text}"])
+    assert "is no port: expected 1 to 65535, or 0 for any" in capsys.readouterr().err
 
 
 @contextmanager
@@ -122,13 +145,15 @@ def test_what_is_set_for_a_run_must_be_a_setting(setting: str, capsys: pytest.Ca
 def test_the_last_line_names_the_address_and_the_end_leaves_nothing(
     tmp_path: Path, bundle: Path, how: signal.Signals
 ) -> None:
-    command = [sys.executable, "-m", "local", "--bundle", str(bundle), "--port", "0"]
+    picture = next((DEMO / "samples" / "pants").glob("*.jpg"))
+    (bundle / "samples" / "more" / "space plus+file.jpg").write_bytes(picture.read_bytes())
+    command = [sys.executable, "-m", "local", "--samples", "samples", "--port", "0"]
     # As from a terminal: a job in the background of a shell would ignore SIGINT.
     with (
         subprocess.Popen(
             command,
             cwd=PROJECT,
-            env={**os.environ, "TMPDIR": str(tmp_path)},
+            env={**os.environ, "TMPDIR": str(tmp_path), "INIT_CWD": str(bundle)},
             stdout=subprocess.PIPE,
             text=True,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
@@ -151,6 +176,8 @@ def test_the_last_line_names_the_address_and_the_end_leaves_nothing(
         process.send_signal(how)
         assert process.wait(30) == 0
     assert any("s3://keras-classifier-dev-modelbucket/models/dev/" in line for line in said)
+    assert any(re.fullmatch(r"\S+  GET /classify 200 in \S+ ms by litert.*\n", line) for line in said), said
+    assert not any(line.startswith("{") for line in said)
     assert list(tmp_path.glob("local-lambda-*")) == []
     for group in groups:
         with pytest.raises(ProcessLookupError):

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tools.training import fitting, pictures, report
+from tools.training import compiled_form, fitting, pictures, report
 from tools.training.pictures import DatasetError, Pixels, Tree
 
 SERVING_FILTER, SERVING_SCALE = "bilinear", "tf"
@@ -78,6 +78,7 @@ def train_and_write(tree: Tree, options: argparse.Namespace, command: str) -> No
     print(f"Training for at most {plan.epochs} epochs and {plan.minutes:g} minutes.", flush=True)
     fitted = fitting.fit(read["train"], read["validation"], classes, plan, lambda line: print(line, flush=True))
     _write_bundle(fitted, tree, options.out, size)
+    compiled_form.write_compiled(options.out)
     figures = _report(fitted, tree, read, options, command)
     (options.out / "report.json").write_text(json.dumps(figures.as_dict(), indent=2) + "\n", "utf-8")
     (options.out / "README.md").write_text(report.as_markdown(figures), "utf-8")
