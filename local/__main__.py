@@ -134,15 +134,23 @@ def _compile(cloud: LocalLambda, config: Config) -> None:
 
 
 def _answer(url: str, keys: list[str]) -> None:
-    """Have a request answered, so that "Ready" is true; SeedError with what it got instead."""
-    path = f"/classify?s3key={quote(keys[0])}" if keys else "/model"
+    """Have the model loaded and a sample classified, so that "Ready" is true; SeedError if no model can be served."""
+    if refused := _refusal(f"{url}/model"):
+        raise SeedError(f"{refused} The log above says more.")
+    if keys and (refused := _refusal(f"{url}/classify?s3key={quote(keys[0])}")):
+        print(f"The sample {keys[0]} can't be classified: {refused}", flush=True)
+
+
+def _refusal(url: str) -> str:
+    """What the caller of `url` is told instead of an answer; empty when there is one."""
     try:
-        urllib.request.urlopen(f"{url}{path}", timeout=ANSWER_S).close()  # noqa: S310
+        urllib.request.urlopen(url, timeout=ANSWER_S).close()  # noqa: S310
     except urllib.error.HTTPError as error:
         answer = json.loads(error.read())
         if "error" not in answer:
-            raise SeedError(f"The function does not start: it answers {error.code}. The log above says why.") from error
-        raise SeedError(f"{answer['error']['message']} The log above says more.") from error
+            return f"The function does not start: it answers {error.code}."
+        return str(answer["error"]["message"])
+    return ""
 
 
 def _told(endpoint: str, destination: str, bundle: Path, version: str) -> str:

@@ -47,11 +47,15 @@ const UNUSED = ["numpy", "ml-dtypes", "protobuf", "flatbuffers", "tqdm", "backpo
 
 async function lock(args) {
   usePipsIndex();
-  for (const name of ["requirements-dev", "requirements-start"]) {
-    const without = name === "requirements-start" ? UNUSED.flatMap((one) => ["--no-emit-package", one]) : [];
-    const command = ["pip", "compile", "--universal", "--generate-hashes", "--python-version", PYTHON, "--custom-compile-command", "npm run lock"];
-    await step(`Compiling ${name}.txt`, await uv(), [...command, ...without, "--quiet", "-o", `${name}.txt`, ...args, `${name}.in`]);
-  }
+  const tool = await uv();
+  const common = ["pip", "compile", "--quiet", "--generate-hashes", "--python-version", PYTHON, "--custom-compile-command", "npm run lock"];
+  const compile = (output, input, ...more) => step(`Compiling ${output}`, tool, [...common, ...more, "-o", output, ...args, input]);
+  const wheels = (machine) => ["--only-binary", ":all:", "--python-platform", `${machine}-manylinux_2_28`];
+  await compile("requirements.txt", "requirements.in", ...wheels("x86_64"));
+  await compile("requirements-arm64.txt", "requirements.in", ...wheels("aarch64"), "--constraint", "requirements.txt");
+  await compile("requirements-dev.txt", "requirements-dev.in", "--universal");
+  const unused = UNUSED.flatMap((one) => ["--no-emit-package", one]);
+  await compile("requirements-start.txt", "requirements-start.in", "--universal", ...unused);
   return 0;
 }
 

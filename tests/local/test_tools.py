@@ -75,7 +75,7 @@ def test_an_unknown_verb_is_told_the_known_ones() -> None:
         ({"python3": NO_VENV}, "this needs the package python3-venv or python3-pip.\nensurepip is not available"),
         ({"uv": UV}, "Python 3.13 is needed (it is what Lambda runs); none was found, and uv could not fetch one."),
         ({"uv": UV, "python3.13": "echo 3.13"}, "failed: the package registry did not answer. Is there a network?"),
-        ({"uv": BROKEN, "python3.13": "echo 3.13"}, "failed:\nerror: Resolved 116 packages, no room"),
+        ({"uv": BROKEN, "python3.13": "echo 3.13"}, "failed:\nResolved 116 packages\nerror: no room"),
         ({".venv": ""}, "npm is needed, and was not found."),
     ],
     ids=["no Python", "old", "no pip", "no Python 3.13 and no network", "no network", "another reason", "no npm"],
