@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from classifier.errors import ModelError, ModelNotAllowedError, ModelTooLargeError
 from classifier.keras_json import backends, calls, eras, foreign, history, operations, values
@@ -173,17 +173,19 @@ class Reader:
                 raise ModelError(f"{place}: expected a list of {option}")
             return [self._layer(cell, index) for index, cell in enumerate(value)]
         values.check_plain(value, place)
-        return self._bounded(values.unwrap(value, place), place)
+        plain: Any = values.unwrap(value, place)  # each Json is a Value, which mypy sees on some days only
+        self._check_bounds(plain, place)
+        checked: Value = plain
+        return checked
 
-    def _bounded(self, value: Json, place: str) -> Value:
+    def _check_bounds(self, value: Json, place: str) -> None:
         """Refuse a number that would size something absurd."""
         numbers: Sequence[Json] = value if isinstance(value, list) else [value]
         for number in numbers:
             if isinstance(number, list):
-                self._bounded(number, place)
+                self._check_bounds(number, place)
             elif isinstance(number, int) and abs(number) > self._limits.max_dimension:
                 raise ModelTooLargeError(f"{place}: {number:,} is more than {self._limits.max_dimension:,}")
-        return value  # Json is a Value
 
     def _input_shape(self, value: Json, place: str) -> list[Value]:
         """A batch shape; the batch's own size is dropped, since it is whatever the writer happened to build with."""
@@ -192,7 +194,7 @@ class Reader:
         sizes = value[1:] if isinstance(value, list) else None
         if not sizes or not all(size is None or (type(size) is int and size > 0) for size in sizes):
             raise ModelError(f"{place}: {value!r} is not a batch shape")
-        self._bounded(sizes, place)
+        self._check_bounds(sizes, place)
         return [None, *cast("list[Value]", sizes)]
 
     def _place(self, name: str, kind: str) -> str:
