@@ -54,7 +54,7 @@ def _functions(printed: dict[str, Any], stage: str, suffix: str) -> Template:
         for logical, resource in resources.items()
         if resource.get("Type") == "AWS::S3::Bucket"
     }
-    buckets[DEPLOYMENT_BUCKET] = f"{stack}-{DEPLOYMENT_BUCKET.lower()}{suffix}"
+    buckets[DEPLOYMENT_BUCKET] = f"{stack}-deployment{suffix}"
     resolver = Resolver(buckets)
     functions = [
         _function(one, printed["provider"], resolver, _notified(logical, resources, resolver))

@@ -70,7 +70,7 @@ def printed(**more: Any) -> dict[str, Any]:
 def test_a_function_takes_the_providers_values_unless_it_has_its_own_and_the_one_with_routes_is_first() -> None:
     template = _functions(printed(), "dev", "")
     serve, compile_it = template.functions
-    own = {"ServerlessDeploymentBucket": "demo-dev-serverlessdeploymentbucket"}
+    own = {"ServerlessDeploymentBucket": "demo-dev-deployment"}
     assert template.buckets == {"Models": "demo-dev-models"} | own
     assert (serve.name, serve.memory_mb, serve.timeout_s, serve.concurrency) == ("demo-dev-serve", 512, 6, None)
     assert (compile_it.timeout_s, compile_it.concurrency) == (900, 1)

@@ -6,16 +6,25 @@ import hashlib
 import py_compile
 import shutil
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from classifier.bootstrap import archive
 from classifier.bootstrap.dependencies import PACK_NAME
 from local.launch import PROJECT, Code
+from tools.packaging.packer import bytecode, rules, slim
 
 if TYPE_CHECKING:
     from tools.benchmarks.result import Options
 
 FUNCTIONS = Path(__file__).parent / "functions"
+_FLOOR = ("numpy/", "numpy.libs/", "PIL/", "pillow.libs/")
+_INTERPRETER = (
+    *("__init__.py", "interpreter.py", "metrics_interface.py", "metrics_portable.py"),
+    *("_pywrap_litert_interpreter_wrapper.so", "libpywrap_litert_common.so"),
+)
+"""What LiteRT's interpreter for Python needs of ai-edge-litert."""
 
 
 def our_code(options: Options) -> Code:
@@ -24,13 +33,54 @@ def our_code(options: Options) -> Code:
     return Code(root=folder, isolated=True, wrap=options.wrap) if folder else Code(wrap=options.wrap)
 
 
+def whole_code(options: Options) -> Code:
+    """The same with TensorFlow's pack in it, as `pack=package` makes it."""
+    folder, pack = package_folder(options), pack_apart(options)
+    if folder is None or pack is None:
+        return our_code(options)
+    whole = folder.with_name(f"{folder.name}-whole")
+    if not whole.exists():
+        partial = whole.with_suffix(".partial")
+        shutil.copytree(folder, partial)
+        shutil.copyfile(pack, partial / PACK_NAME)
+        partial.rename(whole)
+    return Code(root=whole, isolated=True, wrap=options.wrap)
+
+
 def floor_code(options: Options) -> Code:
-    """The floor's handler with the very libraries that our function runs on."""
+    """The floor's handler with its libraries as the packer makes ours: shrunk, compiled, alone on the path."""
     py_compile.compile(str(FUNCTIONS / "floor.py"))  # a sandbox may not, and ours lies compiled too
-    folder = package_folder(options)
-    if folder is None:
+    if package_folder(options) is None:
         return Code(root=FUNCTIONS, wrap=options.wrap)
-    return Code(root=FUNCTIONS, isolated=True, python_path=(folder,), wrap=options.wrap)
+    return Code(root=FUNCTIONS, isolated=True, python_path=(floor_libraries(options),), wrap=options.wrap)
+
+
+def floor_libraries(options: Options) -> Path:
+    """numpy, Pillow and LiteRT's interpreter, packed once."""
+    folder = options.work / "floor-libraries"
+    if not folder.exists():
+        numpy, given = find_spec("numpy"), rules.load()
+        assert numpy is not None
+        assert numpy.origin is not None
+        site = Path(numpy.origin).parents[1]
+        paths = [path for path, _ in slim.walk(site) if path.startswith(_FLOOR) and not given.removing(path)]
+        paths += [f"ai_edge_litert/{name}" for name in _INTERPRETER]
+        partial = folder.with_suffix(".partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        slim.stage(site, paths, partial, given, {})
+        bytecode.compile_tree(partial, given.keeps_source)
+        partial.rename(folder)
+    return folder
+
+
+def pack_apart(options: Options) -> Path | None:
+    """TensorFlow's pack beside the package that is measured; None when there is none, or it is in the package."""
+    folder = package_folder(options)
+    if folder is None or not archive.read(folder / PACK_NAME).is_apart:
+        return None
+    place = options.package.parent if options.package and options.package.is_file() else PROJECT / ".serverless"
+    pack = place / "packs" / archive.digest_of(folder / PACK_NAME)
+    return pack if pack.is_file() else None
 
 
 def described(options: Options) -> str:

@@ -16,7 +16,7 @@ from local.function import Function
 from local.launch import Code
 from tools.benchmarks import stock
 from tools.benchmarks.bundles import APPLICATIONS, bundle, compiled_form
-from tools.benchmarks.code import described, floor_code, our_code
+from tools.benchmarks.code import described, floor_code, floor_libraries, our_code, whole_code
 from tools.benchmarks.result import Options, Result, median, ratio
 from tools.benchmarks.sandboxes import (
     SAMPLE,
@@ -65,7 +65,8 @@ def _litert(options: Options, s3: LocalS3, runs: int, medians: dict[str, float],
             clouds[name] = stack.enter_context(sandboxes(function, our_code(options), s3))
         floor = _floor_function(function.memory_mb, compiled_form(bundles["demo"]))
         clouds["floor"] = stack.enter_context(sandboxes(floor, floor_code(options), s3))
-        _alternate(clouds, starts, runs, [our_code(options).root] if our_code(options).isolated else [])
+        isolated = our_code(options).isolated
+        _alternate(clouds, starts, runs, [our_code(options).root, floor_libraries(options)] if isolated else [])
     for name in bundles:
         assert {cold.body["model"]["engine"] for cold in starts[name]} == {"litert"}
     paired = zip(starts["demo"], starts["floor"], strict=True)
@@ -110,7 +111,7 @@ def _against_stock(options: Options, s3: LocalS3, name: str, layout: Path, runs:
         environment={"BUNDLE": str(folder)},
     )
     starts: Starts = defaultdict(list)
-    code = our_code(options)
+    code = whole_code(options)  # scripts/bench pack has the other place for the pack
     with (
         sandboxes(ours, code, s3) as our_cloud,
         sandboxes(theirs, Code(root=layout, isolated=True, wrap=options.wrap), s3) as stock_cloud,

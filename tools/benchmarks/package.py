@@ -16,7 +16,7 @@ import tarfile
 import time
 import zipfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from local.launch import PROJECT
 from tools.benchmarks.result import Options, Result, median, ratio
@@ -67,9 +67,22 @@ def run(options: Options) -> Result:
     names = {"seconds": "package_seconds_over_stock", "cpu_seconds": "package_cpu_seconds_over_stock"}
     names |= {"unzipped_bytes": "unzipped_over_stock", "zipped_bytes": "zipped_over_stock"}
     ratios = {name: ratio(medians[f"ours_{what}"], medians[f"stock_{what}"]) for what, name in names.items() if stock}
+    medians |= carried(report)
     ratios["unzipped_over_limit"] = ratio(medians["ours_unzipped_bytes"], UNZIPPED_LIMIT)
     notes = ["level quick, wheels cached"] + (["--quick: the stock plugin takes ten minutes: left out"] * (not stock))
     return Result(name="package", runs=len(built), medians=medians, ratios=ratios, notes=notes)
+
+
+def carried(report: Mapping[str, Any]) -> dict[str, float]:
+    """Bytes that travel: up at a deployment, the first and each later one, and down into a sandbox, without and with
+    TensorFlow."""
+    package, apart = report["package_bytes"], report["pack"]["bytes"] if report["pack"]["apart"] else 0
+    return {
+        "ours_first_deployment_bytes": package + apart,
+        "ours_next_deployment_bytes": package,
+        "ours_sandbox_fetches_bytes": package,
+        "ours_sandbox_fetches_with_tensorflow_bytes": package + apart,
+    }
 
 
 def _medians(built: list[Built]) -> dict[str, float]:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from classifier.s3.endpoint import Endpoint
+from classifier.s3.sigv4 import Credentials
+from classifier.s3.storage import S3
 from local.launch import PROJECT
 from tools.benchmarks import cost
+from tools.benchmarks.package import carried
 from tools.benchmarks.result import Options, Result, median, percentile, ratio
+from tools.benchmarks.throttled import ThrottledS3
 from tools.benchmarks.warm import CALLS, _result
 
 FIELDS = {"name", "date", "commit", "hardware", "runs", "medians", "ratios", "notes"}
@@ -114,6 +121,40 @@ def test_cold_start_has_its_fields(tmp_path: Path) -> None:
     )
     assert medians["floor_peak_mb"] > 0
     assert 0 < medians["litert_demo_peak_mb"] <= medians["litert_peak_mb"]
+
+
+def test_every_front_door_has_its_price() -> None:
+    """The names are serverless.yml's; only the gateway's price differs."""
+    doors = (PROJECT / "serverless.yml").read_text().partition("\n  doors:\n")[2].partition("\nresources:")[0]
+    assert set(re.findall(r"^    ([\w-]+):", doors, re.MULTILINE)) == set(cost.DOORS)
+    dollars = {door: cost.dollars(10, 500, 2048, 0.01, door) for door in cost.DOORS}
+    extra = {door: round(price - dollars["url"], 4) for door, price in dollars.items()}
+    assert (extra["url-iam"], extra["http"], extra["http-jwt"], extra["rest-key"]) == (0, 1, 1, 3.5)
+
+
+def test_what_travels_is_counted_where_it_travels() -> None:
+    apart = {"package_bytes": 10, "pack": {"bytes": 140, "apart": True}}
+    assert carried(apart) == {
+        "ours_first_deployment_bytes": 150,
+        "ours_next_deployment_bytes": 10,
+        "ours_sandbox_fetches_bytes": 10,
+        "ours_sandbox_fetches_with_tensorflow_bytes": 150,
+    }
+    assert set(carried({"package_bytes": 150, "pack": {"bytes": 140, "apart": False}}).values()) == {150}
+
+
+def test_a_throttled_s3_gives_the_bytes_that_were_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "pack").write_bytes(bytes(range(256)) * 1000)
+    s3 = ThrottledS3(bytes_a_second=1e9, wait_s=0)
+    s3.start()
+    try:
+        s3.files["/packs/a/b"] = tmp_path / "pack"
+        client = S3(Endpoint("us-east-1", s3.endpoint), lambda: Credentials("testing", "testing"))
+        with client.stream("packs", "a/b", time.monotonic() + 10, start=1000, size=100_000) as stream:
+            assert stream.read(200_000) == (tmp_path / "pack").read_bytes()[1000:101_000]
+            assert stream.read(1) == b""
+    finally:
+        s3.stop()
 
 
 @pytest.mark.lambda_
