@@ -14,7 +14,7 @@ import numpy
 import pytest
 
 from local.launch import PROJECT
-from tools.packaging.packer import bytecode, check, elf, pack, rules, slim, zipping
+from tools.packaging.packer import build, bytecode, check, elf, pack, rules, slim, zipping
 
 SITE = Path(numpy.__file__).parents[1]
 RULES = rules.load()
@@ -338,3 +338,14 @@ def test_a_foreign_host_packs_the_same_and_says_what_it_could_not_check(tmp_path
     assert "the package's libraries are for aarch64" in reports[0]["check"]["skipped"]
     digest = reports[1]["pack"]["digest"]
     assert [path.name for path in (tmp_path / "foreign" / "packs").iterdir()] == [digest]
+
+
+def test_only_the_caches_that_were_used_last_stay(tmp_path: Path) -> None:
+    for number in range(build.KEPT_CACHES + 2):
+        notes = tmp_path / f"c{number}" / "stages.json"
+        notes.parent.mkdir()
+        notes.write_text("{}")
+        os.utime(notes, (number, number))
+    (tmp_path / "half.partial").mkdir()
+    build.prune(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*(f"c{n}" for n in range(2, 6)), "half.partial"]

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LIGHT = "light"
+KEPT_CACHES = 4
+"""Two levels for each of two architectures; what came before is deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +126,7 @@ def _dependencies(order: Order) -> tuple[Path, dict[str, Any]]:
     notes = folder / "stages.json"
     if notes.is_file():
         print(f"  dependencies unchanged: {folder.name[:12]}")
+        notes.touch()  # the newest is what was used last
         return folder, json.loads(notes.read_text()) | {"cached": True}
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -131,7 +134,15 @@ def _dependencies(order: Order) -> tuple[Path, dict[str, Any]]:
     result = _build_dependencies(order, partial)
     (partial / "stages.json").write_text(json.dumps(result))
     partial.rename(folder)
+    prune(folder.parent)
     return folder, result | {"cached": False}
+
+
+def prune(cache: Path) -> None:
+    """Leave the `KEPT_CACHES` slimmed dependencies that were used last: each has 200 MB."""
+    used = sorted(cache.glob("*/stages.json"), key=lambda notes: notes.stat().st_mtime, reverse=True)
+    for notes in used[KEPT_CACHES:]:
+        shutil.rmtree(notes.parent, ignore_errors=True)
 
 
 def _key(order: Order) -> str:
