@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from local.aws import LocalAws
 
 SERVICE = "keras-classifier"
-_PLUGINS = re.compile(r"plugins:\n(?:  - .*\n)+")
+_PACKING = re.compile(r"  - (?:serverless-python-requirements|\./tools/packaging/plugin)\b.*\n")
 
 
 class DeploymentError(Exception):
@@ -40,9 +40,9 @@ def light_copy(folder: Path) -> Path:
     """Make `folder` the project without the plugins that install and pack: our own code deploys in seconds."""
     for name in ("package.json", "handler.py", "model_loader.py"):
         shutil.copy(PROJECT / name, folder)
-    for name in ("classifier", "node_modules"):
+    for name in ("classifier", "node_modules", "tools"):
         (folder / name).symlink_to(PROJECT / name)
-    (folder / "serverless.yml").write_text(_PLUGINS.sub("", (PROJECT / "serverless.yml").read_text()))
+    (folder / "serverless.yml").write_text(_PACKING.sub("", (PROJECT / "serverless.yml").read_text()))
     return folder
 
 

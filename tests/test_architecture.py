@@ -51,6 +51,7 @@ MAY_IMPORT: dict[str, str] = {
     "handler": "base bootstrap bulk bundles compiling composition engines links model_loader pictures",
     "local": "base bundles",
     "lifecycle": "base bulk bundles compiling composition engines keras_json keras_weights pictures s3 web",
+    "tools/parameters": "base",
     "tools/packaging": "bootstrap bundles compiling engines handler pictures",
     "tools/benchmarks": "bootstrap bundles compiling engines handler local s3 tools/packaging",
     "tools/chaos": "base bundles compiling links local",

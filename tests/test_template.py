@@ -1,4 +1,4 @@
-"""What serverless.yml becomes: rendered for each stage and front door, checked by cfn-lint and against our promises.
+"""What serverless.yml becomes: rendered for each stage and kind of API, checked by cfn-lint and against our promises.
 
 One file, though a long one: each file's process renders the templates anew, which takes seconds for each of them.
 """
@@ -9,14 +9,17 @@ import json
 import re
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from classifier.metrics import METRICS
 from local.launch import PROJECT
-from tests.support.rendered_template import EVERYTHING, VARIANTS, rendered, resources, spelt_out
+from tests.support.rendered_template import EVERYTHING, VARIANTS, effective, rendered, resources, spelt_out
 
+VIA_S3 = "s3.*.${AWS::URLSuffix}"
 pytestmark = [
     pytest.mark.skipif(
         not (PROJECT / "node_modules" / ".bin" / "serverless").exists(), reason="needs node_modules: run npm ci"
@@ -54,32 +57,148 @@ def test_no_rule_has_more_wildcards_than_eventbridge_takes(variant: str) -> None
         assert 2 * len(patterns) <= 10
 
 
-@pytest.mark.parametrize("variant", ["dev", "given", "rest"])
-def test_roles_allow_exactly_what_each_function_does(variant: str) -> None:
-    stage = VARIANTS[variant][0]
-    given = VARIANTS[variant][1].get("modelBucket")
-    models = {"bucket": given or {"Ref": "ModelBucket"}}
-    pictures = {"bucket": VARIANTS[variant][1].get("imageBucket") or {"Ref": "ImageBucket"}}
-    of = {
-        role: {json.dumps(one.get("Action")): one for one in policy["PolicyDocument"]["Statement"]}
-        for role, properties in resources(variant, "AWS::IAM::Role").items()
-        for policy in properties["Policies"]
+def allowed(variant: str, role: str) -> dict[str, list[Any]]:
+    """Resources by action, of the statements that are there when the conditions are decided."""
+    (policy,) = effective(variant)[role]["Policies"]
+    found: dict[str, list[Any]] = {}
+    for one in policy["PolicyDocument"]["Statement"]:
+        for action in [one["Action"]] if isinstance(one["Action"], str) else one["Action"]:
+            if one["Effect"] == "Allow":
+                found.setdefault(action, []).append(one["Resource"])
+    return found
+
+
+@pytest.mark.parametrize(
+    ("variant", "prefix", "pictures_prefix"), [("dev", "models/dev/", "images/"), ("given", "ours/v1/", "")]
+)
+def test_roles_allow_exactly_what_each_function_does(variant: str, prefix: str, pictures_prefix: str) -> None:
+    given = VARIANTS[variant][1]
+
+    def inside(parameter: str, logical: str, path: str) -> dict[str, Any]:
+        return {
+            "Fn::Sub": [
+                f"arn:${{AWS::Partition}}:s3:::${{bucket}}{path}",
+                {"bucket": given.get(parameter) or {"Ref": logical}},
+            ]
+        }
+
+    def models(path: str) -> dict[str, Any]:
+        return inside("modelBucket", "ModelBucket", path)
+
+    pictures = inside("imageBucket", "ImageBucket", f"/{pictures_prefix}*")
+    packs = inside("deploymentBucket", "ServerlessDeploymentBucket", "/serverless/keras-classifier/dev/packs/*")
+    classify, compiling = allowed(variant, "ClassifyRole"), allowed(variant, "CompileRole")
+    read = {"s3:GetObject", "s3:GetObjectVersion", "s3:ListBucket"}
+    log = {"logs:CreateLogStream", "logs:PutLogEvents"}
+    assert set(classify) == read | log | {"s3:ListBucketVersions"}
+    assert set(compiling) == read | log | {"s3:PutObject", "sqs:SendMessage"}
+    assert classify["s3:GetObject"] == [models(f"/{prefix}*"), packs, pictures]
+    assert compiling["s3:GetObject"] == [models(f"/{prefix}*"), packs]
+    assert classify["s3:GetObjectVersion"] == compiling["s3:GetObjectVersion"] == [models(f"/{prefix}*")]
+    assert classify["s3:ListBucketVersions"] == compiling["s3:ListBucket"] == [models("")]
+    assert compiling["s3:PutObject"] == [[models(f"/{prefix}{one}compiled/*") for one in ("", "*/")]]
+    assert compiling["sqs:SendMessage"] == [{"Fn::GetAtt": ["CompileFailures", "Arn"]}]
+    for role in ("ClassifyRole", "CompileRole"):
+        (policy,) = effective(variant)[role]["Policies"]
+        conditions = [one["Condition"] for one in policy["PolicyDocument"]["Statement"] if "Condition" in one]
+        assert conditions == [{"StringLike": {"s3:prefix": f"{prefix}*"}}]
+
+
+def test_in_a_network_roles_may_have_interfaces_made_but_their_functions_code_may_not() -> None:
+    everything = effective("everything")
+    functions = {name: one for name, one in everything.items() if name.endswith("LambdaFunction")}
+    assert len(functions) == 3
+    for function in functions.values():
+        ids = {name: one["Fn::Split"][1] for name, one in function["VpcConfig"].items()}
+        assert ids == {"SubnetIds": EVERYTHING["subnets"], "SecurityGroupIds": EVERYTHING["securityGroups"]}
+        role = function["Role"]["Fn::GetAtt"][0]
+        assert "ec2:CreateNetworkInterface" in allowed("everything", role)
+        denied = [
+            one["Condition"]["ArnLike"]["lambda:SourceFunctionArn"]["Fn::Sub"].rpartition(":")[2]
+            for one in everything[role]["Policies"][0]["PolicyDocument"]["Statement"]
+            if one["Effect"] == "Deny" and "ec2:CreateNetworkInterface" in one["Action"]
+        ]
+        assert denied == ["keras-classifier-prod-*"]
+    assert "VpcConfig" not in effective("dev")["ClassifyLambdaFunction"]
+
+
+def test_every_role_has_the_boundary_and_path_that_were_given() -> None:
+    roles = [effective("everything")[name] for name in resources("everything", "AWS::IAM::Role")]
+    assert len(roles) == 4
+    given = (EVERYTHING["permissionsBoundary"], EVERYTHING["rolePath"])
+    assert {(one["PermissionsBoundary"], one["Path"]) for one in roles} == {given}
+    assert "PermissionsBoundary" not in effective("dev")["ClassifyRole"]
+
+
+def test_keys_encrypt_the_buckets_and_roles_may_use_them_through_s3_only() -> None:
+    everything = effective("everything")
+    keys = {"ModelBucket": EVERYTHING["modelKey"], "ImageBucket": EVERYTHING["imageKey"]}
+    for name, key in keys.items():
+        (rule,) = everything[name]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+        (rule,) = effective("dev")[name]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    found = {
+        (role, action, one["Resource"].rpartition("-")[2])
+        for role in resources("everything", "AWS::IAM::Role")
+        for one in everything[role]["Policies"][0]["PolicyDocument"]["Statement"]
+        for action in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])
+        if action.startswith("kms:") and one["Condition"] == {"StringLike": {"kms:ViaService": {"Fn::Sub": VIA_S3}}}
     }
-    assert set(of) == {"ClassifyRole", "CompileRole", "BulkRole", "BulkMachineRole"}
-    read, put = '["s3:GetObject", "s3:GetObjectVersion"]', '"s3:PutObject"'
-    listing, list_newest = '["s3:ListBucket", "s3:ListBucketVersions"]', '"s3:ListBucket"'
-    log, picture, trace = '["logs:CreateLogStream", "logs:PutLogEvents"]', '"s3:GetObject"', "null"
-    assert set(of["ClassifyRole"]) == {read, listing, picture, log, trace}
-    assert set(of["CompileRole"]) == {read, list_newest, put, log, trace}
-    arn = "arn:${AWS::Partition}:s3:::${bucket}"
-    for role, listed in ((of["ClassifyRole"], listing), (of["CompileRole"], list_newest)):
-        assert role[read]["Resource"] == {"Fn::Sub": [f"{arn}/models/{stage}/*", models]}
-        assert role[listed]["Resource"] == {"Fn::Sub": [arn, models]}
-        assert role[listed]["Condition"] == {"StringLike": {"s3:prefix": f"models/{stage}/*"}}
-        assert role[trace]["Fn::If"][0] == "Traced"
-    assert of["ClassifyRole"][picture]["Resource"] == {"Fn::Sub": [f"{arn}/images/*", pictures]}
-    written = [{"Fn::Sub": [f"{arn}/models/{stage}/{one}compiled/*", models]} for one in ("", "*/")]
-    assert of["CompileRole"][put]["Resource"] == written
+    read, write = "kms:Decrypt", "kms:GenerateDataKey"
+    assert found == {
+        *(("ClassifyRole", read, "models"), ("ClassifyRole", read, "images")),
+        *(("CompileRole", action, "models") for action in (read, write)),
+        *(("BulkRole", read, "models"), ("BulkRole", read, "images"), ("BulkRole", write, "images")),
+        *(("BulkMachineRole", action, "images") for action in (read, write)),
+    }
+
+
+def test_an_event_that_compile_gives_up_is_kept_and_told() -> None:
+    (config,) = resources("everything", "AWS::Lambda::EventInvokeConfig").values()
+    kept = {"Fn::GetAtt": ["CompileFailures", "Arn"]}
+    assert config["DestinationConfig"] == {"OnFailure": {"Destination": kept}}
+    alarm = resources("everything", "AWS::CloudWatch::Alarm")["CompileLostAlarm"]
+    assert alarm["Dimensions"] == [{"Name": "QueueName", "Value": {"Fn::GetAtt": ["CompileFailures", "QueueName"]}}]
+    assert effective("dev")["CompileFailures"]["SqsManagedSseEnabled"] is True
+
+
+def test_a_rest_api_is_limited_by_caller_or_shielded_by_the_acl_that_was_given() -> None:
+    ours, theirs = effective("rest"), effective("given")
+    (rule,) = ours["CallerLimit"]["Rules"]
+    assert (rule["Statement"]["RateBasedStatement"]["Limit"], rule["Action"]["Block"]["CustomResponse"]) == (
+        "100",
+        {"ResponseCode": 429},
+    )
+    assert ours["Shield"]["WebACLArn"] == {"Fn::GetAtt": ["CallerLimit", "Arn"]}
+    assert theirs["Shield"]["WebACLArn"] == VARIANTS["given"][1]["webAcl"]
+    assert theirs["Shield"]["ResourceArn"]["Fn::Sub"].endswith("/restapis/${ApiGatewayRestApi}/stages/dev")
+    assert {"CallerLimit", "Shield"} & {*effective("dev"), *effective("everything")} == set()
+    assert "CallerLimit" not in theirs
+
+
+def test_the_default_endpoint_is_off_only_when_it_is_switched_off() -> None:
+    found = {
+        variant: effective(variant)[name].get(switch)
+        for name, switch, variants in (
+            ("HttpApi", "DisableExecuteApiEndpoint", ("dev", "everything")),
+            ("ApiGatewayRestApi", "DisableExecuteApiEndpoint", ("given", "rest")),
+        )
+        for variant in variants
+    }
+    assert found == {"dev": False, "everything": True, "given": False, "rest": True}
+
+
+def test_settings_tags_and_buckets_of_ones_own_are_everywhere() -> None:
+    everything, given = effective("everything"), effective("given")
+    for name in ("ClassifyLambdaFunction", "CompileLambdaFunction", "BulkLambdaFunction"):
+        variables = everything[name]["Environment"]["Variables"]
+        assert (variables["MAX_IMAGE_BYTES"], variables["COMPILE_QUANTIZE"]) == ("5000000", "")
+        assert given.get(name, given["ClassifyLambdaFunction"])["Code"]["S3Bucket"] == "their-packages"
+    variables = given["ClassifyLambdaFunction"]["Environment"]["Variables"]
+    assert [variables[name] for name in ("MODEL_PREFIX", "IMAGE_PREFIX", "CORS_ALLOW_ORIGIN")] == ["ours/v1/", "", ""]
+    assert everything["BulkLambdaFunction"]["MemorySize"] == 3008
+    assert "ServerlessDeploymentBucket" not in given
 
 
 @pytest.mark.parametrize(("variant", "is_apart"), [("dev", True), ("prod", True), ("url", False)])
@@ -324,3 +443,49 @@ def test_the_state_machine_is_json_and_starts_the_bulk_function() -> None:
     assert (each["MaxConcurrency"], each["ItemBatcher"]["MaxItemsPerBatch"]) == (7, 100)
     task = each["ItemProcessor"]["States"]["Classify"]
     assert task["Parameters"]["FunctionName"] == "${BulkLambdaFunction.Arn}"
+
+
+NOT_OURS = {
+    "elasticfilesystem": "no file system",
+    "s3files": "no file system",
+    "firehose": "no log to a stream",
+    "payments": "an account's own",
+    "codedeploy": "no gradual shift of an alias",
+    "s3tables": "no metadata tables",
+    **dict.fromkeys(
+        ("amplify", "apprunner", "appsync", "bedrock-agentcore", "cognito-idp", "elasticloadbalancing"),
+        "a web ACL before something else than an API",
+    ),
+}
+UNUSED = {
+    "iam": r".*(Group|User)Policy",
+    "ec2": r".*VerifiedAccess.*",
+    "s3": r"REST\..*",
+}
+"""Actions that a resource's schema asks for on behalf of properties that we don't set, by service."""
+
+
+def test_the_policy_for_deploying_covers_what_awss_own_schemas_ask_for() -> None:
+    from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER  # type: ignore[import-untyped]
+
+    document = json.loads((PROJECT / "docs" / "operate" / "deployment-policy.json").read_text())
+    granted = [
+        action.lower()
+        for one in document["Statement"]
+        for action in ([one["Action"]] if isinstance(one["Action"], str) else one["Action"])
+    ]
+    kinds = {one["Type"] for variant in VARIANTS for one in rendered(variant)["Resources"].values()}
+    wanted = {
+        action
+        for kind in kinds
+        for name, handler in PROVIDER_SCHEMA_MANAGER.get_resource_schema("us-east-1", kind).schema["handlers"].items()
+        if name != "list"
+        for action in handler["permissions"]
+    }
+    missing = set()
+    for action in wanted:
+        service, _, name = action.partition(":")
+        if service not in NOT_OURS and not re.fullmatch(UNUSED.get(service, ""), name):
+            missing |= {action} if not any(fnmatch(action.lower(), one) for one in granted) else set()
+    assert missing == set()
+    assert len(wanted) > 200

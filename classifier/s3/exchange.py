@@ -133,7 +133,7 @@ class Exchange:
             region = head.headers.get("x-amz-bucket-region", "")
         if not self._endpoint.learn(bucket, region):
             return False
-        note = "S3's events stay in the bucket's region: no rule elsewhere sees them (docs/operate)"
+        note = "S3's events stay in the bucket's region: no rule elsewhere sees them (docs/operate/deploy.md)"
         logs.emit(
             "warning",
             "bucket in another region",

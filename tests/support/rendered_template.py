@@ -25,19 +25,44 @@ EVERYTHING = {
     "bulkQueue": "true",
     "bulkMap": "true",
     "bulkConcurrency": "7",
+    "bulkMemory": "3008",
+    "slowMs": "9000",
+    "subnets": "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
+    "securityGroups": "sg-0123456789abcdef0",
+    "permissionsBoundary": "arn:aws:iam::123456789012:policy/boundary",
+    "rolePath": "/teams/vision/",
+    "modelKey": "arn:aws:kms:us-east-1:123456789012:key/0a1b-models",
+    "imageKey": "arn:aws:kms:us-east-1:123456789012:key/0a1b-images",
+    "disableDefaultEndpoint": "true",
+    "tags": "team=vision",
+    "MAX_IMAGE_BYTES": "5000000",
+    "COMPILE_QUANTIZE": "none",
 }
 VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
     "dev": ("dev", {}),
     "prod": ("prod", {}),
     "everything": ("prod", EVERYTHING),
-    "jwt": ("dev", {"door": "http-jwt", "jwtIssuer": "https://issuer.example/", "jwtAudience": "us"}),
-    "iam": ("dev", {"door": "http-iam"}),
-    "rest": ("dev", EVERYTHING | {"door": "rest-key"}),
-    "given": ("dev", {"modelBucket": "their-models", "imageBucket": "their-pictures", "door": "rest"}),
-    "url": ("dev", {"door": "url", "pack": "package", "architecture": "arm64", "alarmTopic": EVERYTHING["alarmTopic"]}),
-    "url-iam": ("dev", {"door": "url-iam", "provisioned": "1", "corsOrigin": "https://pages.example"}),
+    "jwt": ("dev", {"api": "http-jwt", "jwtIssuer": "https://issuer.example/", "jwtAudience": "us"}),
+    "iam": ("dev", {"api": "http-iam"}),
+    "rest": ("dev", EVERYTHING | {"api": "rest-key", "requestsPerCaller": "100"}),
+    "given": (
+        "dev",
+        {
+            "modelBucket": "their-models",
+            "imageBucket": "their-pictures",
+            "modelPrefix": "ours/v1/",
+            "imagePrefix": "none",
+            "corsOrigin": "none",
+            "deploymentBucket": "their-packages",
+            "api": "rest",
+            "webAcl": "arn:aws:wafv2:us-east-1:123456789012:regional/webacl/theirs/0a1b",
+        },
+    ),
+    "url": ("dev", {"api": "url", "pack": "package", "architecture": "arm64", "alarmTopic": EVERYTHING["alarmTopic"]}),
+    "url-iam": ("dev", {"api": "url-iam", "provisioned": "1", "corsOrigin": "https://pages.example"}),
     "bulk": ("dev", {"bulkQueue": "true", "bulkMap": "true", "bulkConcurrency": "7", "imageBucket": "their-pictures"}),
 }
+NO_VALUE = {"Ref": "AWS::NoValue"}
 EMPTY_ZIP = b"PK\5\6" + bytes(18)
 
 
@@ -60,6 +85,37 @@ def rendered(variant: str) -> dict[str, Any]:
         template = (folder / ".serverless" / "cloudformation-template-update-stack.json").read_text()
     document: dict[str, Any] = json.loads(template)
     return document
+
+
+def effective(variant: str) -> dict[str, Any]:
+    """The resources as CloudFormation makes them: conditions decided, branches taken, what has no value left out."""
+    document = rendered(variant)
+
+    def holds(condition: Any) -> bool:
+        (kind, argument), *_ = condition.items()
+        if kind == "Condition":
+            return holds(document["Conditions"][argument])
+        if kind == "Fn::Equals":
+            first, second = (json.dumps(one) if isinstance(one, bool) else str(one) for one in argument)
+            return bool(first == second)
+        if kind == "Fn::Not":
+            return not holds(argument[0])
+        return {"Fn::Or": any, "Fn::And": all}[kind](map(holds, argument))
+
+    def taken(part: Any) -> Any:
+        while isinstance(part, dict) and "Fn::If" in part:
+            name, then, otherwise = part["Fn::If"]
+            part = then if holds({"Condition": name}) else otherwise
+        if isinstance(part, dict):
+            return {name: value for name, one in part.items() if (value := taken(one)) != NO_VALUE}
+        return [value for one in part if (value := taken(one)) != NO_VALUE] if isinstance(part, list) else part
+
+    found = document["Resources"].items()
+    return {
+        name: taken(one["Properties"])
+        for name, one in found
+        if "Condition" not in one or holds({"Condition": one["Condition"]})
+    }
 
 
 def resources(variant: str, kind: str) -> dict[str, Any]:

@@ -62,7 +62,8 @@ def permissions(role: Mapping[str, Any], buckets: Mapping[str, str]) -> tuple[Pe
         for policy in role["Properties"]["Policies"]:
             for statement in policy["PolicyDocument"]["Statement"]:
                 one = statement["Fn::If"][1] if "Fn::If" in statement else statement
-                assert one["Effect"] == "Allow"
+                if one["Effect"] == "Deny":  # of what only Lambda itself may do with the role
+                    continue
                 assert one.get("Condition", {}).keys() <= {"StringLike"}
                 given = one.get("Condition", {}).get("StringLike", {}).get("s3:prefix", [])
                 prefixes = (given,) if isinstance(given, str) else tuple(given)
