@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from classifier.documents import Fields, check, read_object
+from classifier.errors import ModelTooLargeError
 from lifecycle.place import NOT_THERE, Place, error_code, s3_trouble
 from lifecycle.release import VERSIONS, put
 
@@ -15,20 +17,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 NAME = "verified.json"
+MAX_BYTES = 1_000_000
+_MARK = Fields({"passed": bool, "problems": [str], "checked": str})
 
 
 def read_mark(place: Place, version: str) -> dict[str, Any] | None:
-    """The newest mark; None if the version was never verified after it was published."""
+    """The newest mark, ModelError if it is none; None if the version was never verified after it was published."""
     from botocore.exceptions import ClientError
 
     key = _key(place, version)
     with s3_trouble(f"reading s3://{place.bucket}/{key}"):
         try:
-            document: dict[str, Any] = json.loads(place.client.get_object(Bucket=place.bucket, Key=key)["Body"].read())
+            body = place.client.get_object(Bucket=place.bucket, Key=key)["Body"].read(MAX_BYTES + 1)
         except ClientError as error:
             if error_code(error) in NOT_THERE:
                 return None
             raise
+    if len(body) > MAX_BYTES:
+        raise ModelTooLargeError(f"{key} has more than {MAX_BYTES} bytes")
+    document: dict[str, Any] = {"problems": [], "checked": "", **read_object(body, key)}
+    check(document, _MARK, key)
     return document
 
 

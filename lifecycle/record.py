@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from classifier.bundles.bundle import PUBLISHED, ROLES, Snapshot, parse_publication
+from classifier.documents import Fields, check, read_object
 from classifier.errors import ModelError
 from lifecycle.errors import ConflictError, PlaceError
 from lifecycle.place import NOT_THERE, Place, error_code, s3_trouble
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 MOST_RECORDS = 200
+MAX_BYTES = 1_000_000
+_RECORD = Fields({"objects": {str: dict}})
 LOST = ("PreconditionFailed", "412", "ConditionalRequestConflict", "409")
 
 
@@ -186,15 +189,14 @@ def _read(place: Place, version_id: str | None) -> Record | None:
             if error_code(error) in NOT_THERE:
                 return None
             raise
-        body = got["Body"].read()
+        body = got["Body"].read(MAX_BYTES + 1)[:MAX_BYTES]
     return Record(_document(body, key), got["ETag"].strip('"'), got["LastModified"].timestamp())
 
 
 def _document(body: bytes, key: str) -> Mapping[str, Any]:
     try:
-        document = json.loads(body)
-    except ValueError as error:
-        raise PlaceError(f"{key} is not valid JSON: {error}") from error
-    if not isinstance(document, dict) or not isinstance(document.get("objects"), dict):
-        raise PlaceError(f"{key} is no record of a publication")
+        document = read_object(body, key)
+        check(document, _RECORD, key)
+    except ModelError as error:
+        raise PlaceError(f"{key} is no record of a publication: {error}") from error
     return document

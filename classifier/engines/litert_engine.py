@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from classifier.arrays import zeros
 from classifier.bundles.serving import parse_serving
+from classifier.documents import blamed
 from classifier.engines.engine import Loaded
 from classifier.errors import ModelError
 from classifier.phases import Phases
@@ -42,7 +43,8 @@ class LiteRtEngine:
 def open_litert(model: bytes | mmap, report: Report) -> Loaded:
     """Make ready a compiled form and answer once; ModelError if LiteRT refuses it."""
     phases = Phases()
-    serving = parse_serving(_encoded(report.serving), _encoded(report.labels), report.shape)
+    with blamed("report.json"):
+        serving = parse_serving(_encoded(report.serving), _encoded(report.labels), report.shape)
     try:
         with phases.measure("build"):
             engine = LiteRtEngine(model, thread_count())

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from classifier import logs
+from classifier.documents import blamed
 from classifier.errors import ModelError, ModelLoadingError
 from classifier.phases import Phases
 from classifier.records import Record
@@ -148,7 +149,8 @@ class Opener:
             self._refuse(report, _Retry(time.monotonic() + pause_s, pause_s), error)
             return None
         try:
-            opened = self._open_litert(model, report)
+            with blamed("the compiled form, or its report,"):
+                opened = self._open_litert(model, report)
         except ModelError as error:
             self._refuse(report, _Retry(math.inf, math.inf), error)
             return None
@@ -173,7 +175,9 @@ class Opener:
         if current is not None and bundle.fingerprint == current.version:
             return _renamed(current, snapshot)
         pulled()
-        return _loaded(bundle.fingerprint, snapshot, self._open_keras(bundle), phases)
+        with blamed("the bundle"):
+            opened = self._open_keras(bundle)
+        return _loaded(bundle.fingerprint, snapshot, opened, phases)
 
 
 class _Retry(Record):
