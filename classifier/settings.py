@@ -102,7 +102,7 @@ class Settings:
     """The function's settings. Sizes are bytes, times are seconds, areas are pixels."""
 
     model_bucket: str = _setting("MODEL_BUCKET", _text, None, "a bucket name", "bucket of the model bundle")
-    model_prefix: str = _setting("MODEL_PREFIX", _prefix, "models/dev/", "a key prefix", "where the bundle lies in it")
+    model_prefix: str = _setting("MODEL_PREFIX", _prefix, "models/dev/", "a key prefix", "prefix of the bundle in it")
     model_name: str = _setting(
         "MODEL_NAME", _text, "classifier", "a name", "the model's name in replies and in /v1/models/<name>"
     )
@@ -119,7 +119,7 @@ class Settings:
         "a bucket name, or empty when the package holds TensorFlow itself",
         "bucket that TensorFlow's pack is read from",
     )
-    pack_prefix: str = _setting("PACK_PREFIX", _prefix, "packs/", "a key prefix", "where packs lie in it")
+    pack_prefix: str = _setting("PACK_PREFIX", _prefix, "packs/", "a key prefix", "prefix of the packs in it")
     engine: str = _setting(
         "ENGINE", _one_of("auto", "tensorflow", "litert"), "auto", "auto, tensorflow or litert", "which engine serves"
     )
@@ -192,10 +192,14 @@ class Settings:
         _contact,
         "",
         "a URL or an e-mail address, or empty",
-        "what a link's server is told of who asks: some sites refuse those who say nothing",
+        "who asks, as a link's server is told: some sites refuse clients that don't say",
     )
     base_path: str = _setting(
-        "BASE_PATH", _base_path, "", "a path such as /ml, or empty", "what stands before every path of ours"
+        "BASE_PATH",
+        _base_path,
+        "",
+        "a path such as /ml, or empty",
+        "path that a CDN or load balancer keeps in front of the service's own",
     )
     reply_timeout_s: float = _setting(
         "REPLY_TIMEOUT_SECONDS",
