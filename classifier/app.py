@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from classifier import logs, metrics
 from classifier.errors import ClassifierError, ModelLoadingError, NotFoundError, RequestError
 from classifier.phases import Phases
+from classifier.stored import stored_picture
 from classifier.web import events, parameters
 from classifier.web.bodies import Budget, unpacked
 from classifier.web.page import page_response
@@ -159,12 +160,17 @@ class App:
         exchange.log["source"] = question.source.kind
         classifier, loader = self._asked(exchange)
         warm = loader.current is not None
-        answered = classifier.classify(question, phases, exchange.deadline)
+        stored = stored_picture(exchange.request, question, classifier.store, settings.cache_control)
+        if stored and warm and (known := stored.known_answer(classifier.models, exchange.deadline)):
+            exchange.log.update(timings_ms=phases.finish())
+            return known
+        answered = classifier.classify(question, phases, exchange.deadline, stored.read if stored else None)
         timings = _timings(phases, loader, warm=warm)
         exchange.log.update(model=answered["model"], timings_ms=timings)
         rest = {"cold_start": exchange.cold_start, "timings_ms": timings, "request_id": exchange.request_id}
         as_text = prefers_text(exchange.request.headers.get("accept", ""))
-        return classification_response(answered | rest, as_text=as_text)
+        response = classification_response(answered | rest, as_text=as_text)
+        return stored.tagged(response, answered["model"]["version"]) if stored else response
 
     def _classify_batch(self, batch: Batch, exchange: Exchange) -> Response:
         from classifier.batches import classify_batch

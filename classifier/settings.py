@@ -30,6 +30,12 @@ def _prefix(value: str) -> str:
     return value.strip("/") + "/" if value.strip("/") else ""
 
 
+def _header(value: str) -> str:
+    if not re.fullmatch("[!-~]([ -~]*[!-~])?", value):
+        raise ValueError(value)
+    return value
+
+
 def _whole(value: str) -> int:
     number = int(value)
     if number < 0:
@@ -217,6 +223,13 @@ class Settings:
         "",
         f"{', '.join(ENCRYPTIONS)}, a KMS key's ARN, or empty",
         "server-side encryption that written objects ask for; empty leaves it to the bucket",
+    )
+    cache_control: str = _setting(
+        "CACHE_CONTROL",
+        _header,
+        "no-store",
+        "directives of a Cache-Control header",
+        "how long others may keep the answer to a GET with s3key",
     )
     log_level: str = _setting(
         "LOG_LEVEL",

@@ -71,6 +71,16 @@ class S3:
         request = Request(method="GET", bucket=bucket, key=key, query=query, headers=headers, max_bytes=max_bytes)
         return self._exchange.send(request, deadline).body
 
+    def get_tagged(self, bucket: str, key: str, deadline: float, *, max_bytes: int) -> tuple[bytes, str]:
+        """One whole object, and its ETag."""
+        reply = self._exchange.send(Request(method="GET", bucket=bucket, key=key, max_bytes=max_bytes), deadline)
+        return reply.body, reply.headers.get("etag", "").strip('"')
+
+    def tag(self, bucket: str, key: str, deadline: float) -> str:
+        """The object's ETag, without the object."""
+        reply = self._exchange.send(Request(method="HEAD", bucket=bucket, key=key, max_bytes=0), deadline)
+        return reply.headers.get("etag", "").strip('"')
+
     def download(self, bucket: str, key: str, deadline: float, *, max_bytes: int, into: IO[bytes]) -> None:
         """One whole object into a file, which then holds nothing else; at most `max_bytes`. Errors as of `get`."""
         self._exchange.send(Request(method="GET", bucket=bucket, key=key, max_bytes=max_bytes, into=into), deadline)

@@ -18,11 +18,11 @@ type Answer = Callable[[Exchange], Response]
 
 PREFLIGHT_S = "86400"
 ASKED_HEADERS = (
-    *("accept", "authorization", "content-encoding", "content-type"),
+    *("accept", "authorization", "content-encoding", "content-type", "if-none-match"),
     *("x-api-key", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token"),
 )
 """What a page of another origin may send: what we read, and what a door with a key or with IAM asks for."""
-TOLD_HEADERS = ("retry-after", "server-timing", "x-model-version", "x-unknown-parameters")
+TOLD_HEADERS = ("etag", "retry-after", "server-timing", "x-model-version", "x-unknown-parameters")
 SERVING_PREFIX = "/v1/models"
 
 
@@ -68,9 +68,11 @@ class Routes(Record):
             "access-control-expose-headers": ", ".join(TOLD_HEADERS),
             "timing-allow-origin": self.allow_origin,
         }
+        varying = [response.headers["vary"]] if "vary" in response.headers else []
         if self.allow_origin != "*":
-            headers["vary"] = "origin"
-        return replace(response, headers={**headers, **response.headers})
+            varying.append("origin")
+        vary = {"vary": ", ".join(varying)} if varying else {}
+        return replace(response, headers={**headers, **response.headers, **vary})
 
     def _preflight(self, methods: Mapping[str, Answer]) -> Mapping[str, str]:
         if not self.allow_origin:

@@ -91,10 +91,10 @@ def test_options_answers_a_browsers_preflight() -> None:
         "allow": "GET, HEAD, OPTIONS, POST",
         "access-control-allow-origin": "https://app.example",
         "access-control-allow-methods": "GET, HEAD, OPTIONS, POST",
-        "access-control-allow-headers": "accept, authorization, content-encoding, content-type, x-api-key, "
-        "x-amz-content-sha256, x-amz-date, x-amz-security-token",
+        "access-control-allow-headers": "accept, authorization, content-encoding, content-type, if-none-match, "
+        "x-api-key, x-amz-content-sha256, x-amz-date, x-amz-security-token",
         "access-control-max-age": "86400",
-        "access-control-expose-headers": "retry-after, server-timing, x-model-version, x-unknown-parameters",
+        "access-control-expose-headers": "etag, retry-after, server-timing, x-model-version, x-unknown-parameters",
         "timing-allow-origin": "https://app.example",
         "vary": "origin",
     }
