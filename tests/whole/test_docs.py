@@ -224,6 +224,16 @@ def test_the_change_that_is_walked_through_fits_the_code() -> None:
     assert [line for line in lines if line[0] == "+" and line.lstrip("+ ") in sources()] == []
 
 
+def test_the_architecture_names_every_folder() -> None:
+    page = (DOCS / "internals" / "architecture.md").read_text()
+    listed = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True)
+    names = [name.split("/") for name in listed.stdout.splitlines()]
+    root = {name[0] for name in names if len(name) > 1 and name[0][0] != "."}
+    inside = {name[1] for name in names if name[0] == "classifier" and len(name) > 2}
+    rows = re.findall(r"^\| `([\w/]+)/` \|", page, re.MULTILINE)
+    assert sorted(rows) == sorted(root | inside)
+
+
 def test_the_index_has_every_page() -> None:
     index = (DOCS / "README.md").read_text()
     pages = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")} - {"README.md"}
