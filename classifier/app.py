@@ -72,7 +72,7 @@ class App:
         self._answered_before = False
         self._routes = Routes(
             {
-                "/": {"GET": lambda _: page_response()},
+                "/": {"GET": lambda _: page_response(settings.embed_origins)},
                 CLASSIFY: {"GET": self._classify, "POST": self._classify},
                 "/health": {"GET": self._health},
                 "/model": {"GET": self._model},
@@ -217,6 +217,7 @@ class App:
         return json_response(
             {
                 **current.named(classifier.model_name),
+                **{name: text for name in ("title", "description") if (text := getattr(serving, name))},
                 "labels": serving.labels,
                 "output": serving.output,
                 "top_k": serving.top_k,

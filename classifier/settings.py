@@ -13,6 +13,7 @@ FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM
 """Formats that can be allowed. MPO comes with JPEG; HEIF (HEIC) needs pillow-heif, which you add yourself.
 EPS and WMF run other programs and never can."""
 ENCRYPTIONS = ("AES256", "aws:kms", "aws:kms:dsse")
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9*.-]+(:\d+)?")
 _KMS_KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:(key|alias)/[\w/-]+")
 _HOST = re.compile(r"(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*")
 _PATH = re.compile(r"[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*")
@@ -90,6 +91,12 @@ def _some_of(*choices: str, least: int = 0) -> Callable[[str], tuple[str, ...]]:
         return tuple(by_name[name] for name in names)
 
     return parse
+
+
+def _origins(value: str) -> str:
+    if not all(part == "*" or _ORIGIN.fullmatch(part) for part in value.split()):
+        raise ValueError(value)
+    return value
 
 
 def _encryption(value: str) -> str:
@@ -216,6 +223,13 @@ class Settings:
     )
     cors_allow_origin: str = _setting(
         "CORS_ALLOW_ORIGIN", _text, "*", "an origin, * or empty", "who may call from a browser"
+    )
+    embed_origins: str = _setting(
+        "EMBED_ORIGINS",
+        _origins,
+        "",
+        "origins separated by spaces, * or empty",
+        "sites that may show the page in a frame of theirs",
     )
     s3_encryption: str = _setting(
         "S3_ENCRYPTION",

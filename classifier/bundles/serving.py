@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 type Output = Literal["softmax", "sigmoid", "logits"]
 
 OUTPUTS: Mapping[str, Output] = {"softmax": "softmax", "sigmoid": "sigmoid", "logits": "logits", "linear": "logits"}
-FIELDS = ("labels", "output", "top_k", "preprocessing")
+FIELDS = ("labels", "output", "top_k", "preprocessing", "title", "description")
 DEFAULT_TOP_K = 5
 MAX_LABELS = 100_000
+MAX_LINE = 500
 
 
 class Serving(Record):
@@ -29,6 +30,9 @@ class Serving(Record):
     output: Output
     top_k: int
     preprocessing: Preprocessing
+    title: str = ""
+    description: str = ""
+    """What people call the model and what it is for: shown by the page, decides nothing."""
 
     def scores(self, raw: Sequence[float]) -> Sequence[float]:
         """One score a label, from the model's output of `units` numbers.
@@ -96,7 +100,16 @@ def _parsed(document: Mapping[str, Any], labels: bytes | None, shape: ModelShape
     top_k = document.get("top_k", DEFAULT_TOP_K)
     if not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1:
         raise ModelError(f"serving.json: top_k is {top_k!r}, expected a whole number from 1")
-    return Serving(names, output, top_k, _preprocessing(document.get("preprocessing", {}), shape))
+    preprocessing = _preprocessing(document.get("preprocessing", {}), shape)
+    return Serving(names, output, top_k, preprocessing, *(_line(document, name) for name in ("title", "description")))
+
+
+def _line(document: Mapping[str, Any], name: str) -> str:
+    """A short text for people."""
+    text = document.get(name, "")
+    if not isinstance(text, str) or len(text) > MAX_LINE:
+        raise ModelError(f"serving.json: {name} must be a text of at most {MAX_LINE} characters")
+    return text
 
 
 def uses_labels_file(serving: bytes | None) -> bool:

@@ -10,13 +10,16 @@ from pathlib import Path
 from classifier.web.responses import Response
 
 
-def page_response() -> Response:
-    """The page with its Content-Security-Policy (https://www.w3.org/TR/CSP3/), whose hashes name the inline code."""
+def page_response(embed_origins: str = "") -> Response:
+    """The page with its Content-Security-Policy (https://www.w3.org/TR/CSP3/), whose hashes name the inline code.
+
+    `embed_origins` are the sites that may show it in a frame of theirs, separated by spaces; none by default.
+    """
     html = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
     policy = (
         f"default-src 'none'; script-src {_hashes('script', html)}; style-src {_hashes('style', html)}; "
         "connect-src 'self'; img-src blob: data: http: https:; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
+        f"frame-ancestors {embed_origins or "'none'"}"
     )
     return Response(
         200,

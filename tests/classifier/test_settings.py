@@ -41,6 +41,7 @@ def test_only_the_bucket_must_be_given() -> None:
         ("S3_ENCRYPTION", "s3_encryption", "aws:kms:dsse", "aws:kms:dsse"),
         ("S3_ENCRYPTION", "s3_encryption", KMS_KEY, KMS_KEY),
         ("CORS_ALLOW_ORIGIN", "cors_allow_origin", "", ""),
+        ("EMBED_ORIGINS", "embed_origins", "https://a.example *", "https://a.example *"),
     ],
 )
 def test_values_are_read_as_their_kind(variable: str, field: str, value: str, expected: Any) -> None:

@@ -45,6 +45,11 @@ def test_the_policy_names_exactly_the_pages_own_script_and_style() -> None:
     assert "unsafe" not in str(policy)
 
 
+def test_the_page_may_be_shown_in_the_frames_that_a_setting_names() -> None:
+    policy = page_response("https://shop.example https://*.blog.example").headers["content-security-policy"]
+    assert policy.endswith("; frame-ancestors https://shop.example https://*.blog.example")
+
+
 def test_the_page_is_html_that_is_checked_for_a_newer_one() -> None:
     response = page_response()
     assert response.status == 200

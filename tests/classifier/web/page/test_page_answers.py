@@ -118,7 +118,7 @@ class TestAnswers:
             )
             visit.page.wait_for_selector(f"#picture[alt$='{field}.jpg']")
             assert visit.answer()
-            assert f"@{field}.jpg" in visit.page.inner_text("#curl")
+            assert f"@{field}.jpg" in visit.program()
 
     def test_curl_line_gives_the_same_answer_also_for_a_name_with_quotes(
         self, visit: Visit, site: str, sample: Path, tmp_path: Path
@@ -127,7 +127,7 @@ class TestAnswers:
         shutil.copy(sample, copy)
         visit.give(copy)
         visit.answer()
-        line = visit.page.inner_text("#curl").replace("curl ", "curl -sS ", 1)
+        line = visit.program().replace("curl ", "curl -sS ", 1)
         reply = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, check=True, timeout=60)
         assert [(item["label"], item["score"]) for item in json.loads(reply.stdout)["predictions"]] == api_answer(
             site, sample
@@ -180,7 +180,7 @@ class TestAnswers:
         assert asked == [f"{site}classify?imagelink=https%3A%2F%2Fpictures.example%2Fa%2Bb.jpg"]
         assert referrers == [None]
         assert visit.page.input_value("#link") == link
-        assert "--data-urlencode 'imagelink=" + link in visit.page.inner_text("#curl")
+        assert "--data-urlencode 'imagelink=" + link in visit.program()
         visit.context.close()
 
     @pytest.mark.parametrize("path", ["dev", "dev/"])
@@ -191,7 +191,7 @@ class TestAnswers:
         visit = Visit(browser, site + path)
         visit.give(sample)
         assert visit.answer()
-        assert f"{site}dev/classify" in visit.page.inner_text("#curl")
+        assert f"{site}dev/classify" in visit.program()
         assert visit.page.get_attribute("#to-model", "href") == f"{site}dev/model"
         assert {url for url in visit.asked if "class" in url or "model" in url} == {
             f"{site}dev/classify",

@@ -46,7 +46,7 @@ class TestForEverybody:
             assert page.evaluate("""() => { const at = document.activeElement;
                 const ringed = at.type === "file" ? at.nextElementSibling : at;
                 return parseFloat(getComputedStyle(ringed).outlineWidth) >= 2; }""")
-        assert order == ["file", "link", "button", "copy", "pre", "to-model"]
+        assert order == ["file", "live", "link", "button", "summary", "summary"]
         page.on("filechooser", lambda _: None)  # Playwright takes dialogs over only a moment after it was asked to
         for key in ("Enter", "Space"):
             page.focus("#file")
@@ -54,6 +54,7 @@ class TestForEverybody:
                 page.keyboard.press(key)
             chooser.value.set_files(sample)
             assert visit.answer()
+        page.keyboard.press("Tab")
         page.keyboard.press("Tab")
         page.keyboard.type("http://127.0.0.1/")
         page.keyboard.press("Enter")

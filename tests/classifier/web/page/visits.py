@@ -28,10 +28,11 @@ AXE = PROJECT / "node_modules" / "axe-core" / "axe.min.js"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
+    *("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"),
     *("--disable-background-networking", "--disable-component-update"),
 ]
 ANSWER, PROBLEM = "#answer:not([hidden]) li", "#problem:not([hidden])"
-WIDTHS = pytest.mark.parametrize("width", [390, 1280])
+WIDTHS = pytest.mark.parametrize("width", [320, 390, 820, 1280])
 SCHEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
 
 
@@ -107,8 +108,12 @@ class Visit:
         return self.page.inner_text("#problem-text")
 
     def fact(self, name: str) -> str:
-        """One of the details under the result."""
-        return self.page.inner_text(f"#fact-{name}")
+        """One of the technical details, which are folded."""
+        return self.page.text_content(f"#fact-{name}") or ""
+
+    def program(self) -> str:
+        """The request as a program, in the language that was chosen."""
+        return self.page.text_content("#code") or ""
 
     def sent_picture(self) -> Image.Image:
         """The picture in the last request's body."""
