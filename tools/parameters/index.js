@@ -7,6 +7,7 @@
 const { execFileSync } = require('child_process');
 const path = require('path');
 const { PARAMETERS } = require('./list');
+const { remarks } = require('./buckets');
 const { NONE, problems } = require('./check');
 const { pairs } = require('./kinds');
 const { unheard } = require('./provider');
@@ -26,6 +27,7 @@ class ParametersPlugin {
     this.hooks = {
       initialize: () => this.apply(),
       'before:deploy:function:deploy': () => this.expectSmall(),
+      'after:deploy:deploy': () => this.tell(),
     };
   }
 
@@ -77,6 +79,15 @@ class ParametersPlugin {
     for (const [name, resource] of Object.entries(service.resources?.Resources ?? {})) {
       if (roles.has(name)) resource.Properties.Policies[0].PolicyDocument.Statement.push(...meant('statements', given.statements) ?? []);
     }
+  }
+
+  /** Of buckets that were there before: what will be missed later. */
+  async tell() {
+    const given = this.read();
+    const [modelBucket, imageBucket] = ['modelBucket', 'imageBucket'].map((name) => meant(name, given[name]));
+    if (!modelBucket && !imageBucket) return;
+    const about = { modelBucket, imageBucket, region: this.region, bulkQueue: String(given.bulkQueue) === 'true' };
+    for (const remark of await remarks(this.serverless.getProvider('aws'), about)) this.log.warning(remark);
   }
 
   /** `deploy function` sends the zip in its request. */
