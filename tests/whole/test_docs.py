@@ -224,6 +224,30 @@ def test_the_change_that_is_walked_through_fits_the_code() -> None:
     assert [line for line in lines if line[0] == "+" and line.lstrip("+ ") in sources()] == []
 
 
+TROUBLE = (DOCS / "troubleshooting.md").read_text()
+
+
+def test_codes_in_the_troubleshooting_are_errors_of_ours() -> None:
+    codes = {kind.code for kind in vars(errors).values() if hasattr(kind, "code")}
+    told = set(re.findall(r"^\| ((?:`[a-z0-9_]+`(?:, )?)+) \|", TROUBLE, re.MULTILINE))
+    named = {code for cell in told for code in re.findall(r"`(\w+)`", cell)}
+    assert len(named) > 15
+    assert named - codes == set()
+
+
+def test_what_npm_start_is_said_to_say_is_what_it_says() -> None:
+    section = TROUBLE.partition("### npm start fails")[2].partition("\n## ")[0]
+    cells = [line.split("|")[1] for line in section.splitlines() if line.startswith("| ") and "`" in line]
+    said = [phrase.removeprefix("... ") for cell in cells for phrase in re.findall(r"`([^`]+)`", cell)]
+    assert len(said) > 7
+    number = r"(?:\$?\{[\w.]+\}|[\d.]+)"  # in the code a number is often a variable's
+
+    def pattern(phrase: str) -> str:
+        return number.join(re.escape(part) for part in re.split(r"\d[\d.]*", phrase))
+
+    assert [phrase for phrase in said if not re.search(pattern(phrase), sources())] == []
+
+
 def test_the_architecture_names_every_folder() -> None:
     page = (DOCS / "internals" / "architecture.md").read_text()
     listed = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True)
