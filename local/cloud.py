@@ -148,6 +148,10 @@ class LocalLambda:
             raise InvocationError(payload)
         return payload
 
+    def start_ahead(self, *, function: str | None = None) -> None:
+        """Start a sandbox before any event, as Lambda does for most: its INIT is over, and it is frozen."""
+        self._pool(function).start_ahead()
+
     @property
     def sandboxes(self) -> tuple[Sandbox, ...]:
         """The sandboxes of all functions."""

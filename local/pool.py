@@ -45,6 +45,10 @@ class Pool:
             raise EventTooLargeError(len(event))
         return self._reserve().invoke(event, request_id or str(uuid.uuid4()))
 
+    def start_ahead(self) -> None:
+        """Start one more sandbox, which then waits for an event; ThrottledError when the limit is reached."""
+        self._reserve().start()
+
     def stop(self, sandbox: Sandbox | None = None) -> None:
         """Stop one sandbox, or all; the next event starts a fresh one."""
         with self._lock:

@@ -116,6 +116,15 @@ class Sandbox:
             with self._changed:
                 self._reserved = False
 
+    def start(self) -> None:
+        """Go through INIT after `reserve` and wait for an event, unless one that took too long ended it."""
+        try:
+            if not self._process:
+                self._init()
+        finally:
+            with self._changed:
+                self._reserved = False
+
     def stop(self) -> None:
         """End the process and remove the folder."""
         with self._changed:

@@ -13,6 +13,7 @@ from local.launch import PROJECT
 DEMO = PROJECT / "examples" / "clothing"
 APPLICATIONS = {
     "MobileNetV2": ("mobilenet_v2", 224),
+    "EfficientNetV2B0": ("efficientnet_v2", 224),
     "ResNet50": ("resnet50", 224),
     "InceptionV3": ("inception_v3", 299),
 }

@@ -15,7 +15,7 @@ from classifier.engines.litert_engine import MEGABYTES_A_CORE
 from local.function import Function
 from local.launch import Code
 from tools.benchmarks import stock
-from tools.benchmarks.bundles import APPLICATIONS, bundle, compiled_form
+from tools.benchmarks.bundles import bundle, compiled_form
 from tools.benchmarks.code import described, floor_code, floor_libraries, our_code, whole_code
 from tools.benchmarks.result import Options, Result, median, ratio
 from tools.benchmarks.sandboxes import (
@@ -25,6 +25,7 @@ from tools.benchmarks.sandboxes import (
     no_init_limit,
     sandboxes,
     start_cold,
+    start_ready,
     storage,
     upload_event,
 )
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
     from local.s3 import LocalS3
 
 type Starts = dict[str, list[Cold]]
+
+SIZES = ["demo", "MobileNetV2", "EfficientNetV2B0", "ResNet50"]
+"""Models of 3, 14, 29 and 102 MB."""
+STOCK = ["demo", "MobileNetV2", "ResNet50", "InceptionV3"]
+WARM = 20
 
 
 def run(options: Options) -> Result:
@@ -56,8 +62,10 @@ def run(options: Options) -> Result:
 
 
 def _litert(options: Options, s3: LocalS3, runs: int, medians: dict[str, float], ratios: dict[str, float]) -> None:
-    bundles = {name: bundle(name, options.work, compiled=True) for name in ("demo", "MobileNetV2")}
+    names = ["demo", "MobileNetV2"] if options.quick else SIZES
+    bundles = {name: bundle(name, options.work, compiled=True) for name in names}
     starts: Starts = defaultdict(list)
+    ready: list[list[float]] = []
     with ExitStack() as stack:
         clouds: dict[str, LocalLambda] = {}
         for name, folder in bundles.items():
@@ -67,6 +75,8 @@ def _litert(options: Options, s3: LocalS3, runs: int, medians: dict[str, float],
         clouds["floor"] = stack.enter_context(sandboxes(floor, floor_code(options), s3))
         isolated = our_code(options).isolated
         _alternate(clouds, starts, runs, [our_code(options).root, floor_libraries(options)] if isolated else [])
+        event = upload_event(SAMPLE.read_bytes())
+        ready += [start_ready(clouds["demo"], event, WARM) for _ in range(runs)]
     for name in bundles:
         assert {cold.body["model"]["engine"] for cold in starts[name]} == {"litert"}
     paired = zip(starts["demo"], starts["floor"], strict=True)
@@ -75,16 +85,21 @@ def _litert(options: Options, s3: LocalS3, runs: int, medians: dict[str, float],
     medians["litert_init_ms"] = median(cold.report.init_ms or 0.0 for cold in starts["demo"])
     medians["floor_cold_ms"] = median(map(_ms, starts["floor"]))
     medians["floor_init_ms"] = median(cold.report.init_ms or 0.0 for cold in starts["floor"])
-    medians["litert_mobilenetv2_cold_ms"] = median(map(_ms, starts["MobileNetV2"]))
-    medians["litert_peak_mb"] = median(cold.report.max_memory_mb for cold in starts["MobileNetV2"])
-    medians["litert_demo_peak_mb"] = median(cold.report.max_memory_mb for cold in starts["demo"])
+    medians["litert_ready_ms"] = median(first for first, *_ in ready)
+    medians["litert_warm_ms"] = median(median(warm) for _, *warm in ready)
+    ratios["litert_ready_over_warm"] = median(first / median(warm) for first, *warm in ready)
+    for name in bundles:
+        key = "litert_demo" if name == "demo" else f"litert_{name.lower()}"
+        medians[f"{key}_cold_ms"] = median(map(_ms, starts[name]))
+        medians[f"{key}_peak_mb"] = median(cold.report.max_memory_mb for cold in starts[name])
+    medians["litert_peak_mb"] = medians["litert_mobilenetv2_peak_mb"]
     medians["floor_peak_mb"] = median(cold.report.max_memory_mb for cold in starts["floor"])
     medians |= _phases("litert", starts["demo"])
 
 
 def _tensorflow(options: Options, s3: LocalS3, medians: dict[str, float], ratios: dict[str, float]) -> None:
     layout = options.stock or stock.layout(options.work)
-    for name in ["demo"] if options.quick else ["demo", *APPLICATIONS]:
+    for name in ["demo"] if options.quick else STOCK:
         runs = options.count(3)
         starts = _against_stock(options, s3, name, layout, runs)
         key = name.lower()

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import time
+import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 SAMPLE = next((PROJECT / "examples" / "clothing" / "samples" / "t-shirt").glob("01fd*.jpg"))
 """A JPEG of 400 x 533 pixels."""
 PATIENCE_S = 300.0
+READY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,7 @@ def storage() -> Iterator[LocalS3]:
 
 def classify_function(s3: LocalS3, bundle: Path, name: str, **environment: str) -> Function:
     """serverless.yml's classify function, with `bundle` and its compiled form published for it."""
-    template = read_template(suffix=f"-{name}")
+    template = read_template(suffix=f"-{zlib.crc32(name.encode()):x}")  # a bucket's name has 63 characters at most
     for bucket in template.buckets.values():
         s3.create_bucket(bucket)
     function = template.functions[0]
@@ -107,6 +109,20 @@ def start_cold(cloud: LocalLambda, event: dict[str, Any], *forget: Path) -> Cold
     assert isinstance(reply, dict), reply
     assert reply.get("statusCode", 200) == 200, "\n".join([str(reply), *cloud.log[-30:]])
     return Cold(wall_ms, cloud.reports[-1], body_of(reply))
+
+
+def start_ready(cloud: LocalLambda, event: dict[str, Any], warm: int) -> list[float]:
+    """Milliseconds of a first request to a sandbox whose INIT ended a second before, and of `warm` more to it."""
+    cloud.stop_sandboxes()
+    cloud.start_ahead()
+    time.sleep(READY_S)
+    durations = []
+    for _ in range(1 + warm):
+        reply = cloud.invoke(event)
+        assert isinstance(reply, dict), reply
+        assert reply.get("statusCode") == 200, "\n".join([str(reply), *cloud.log[-30:]])
+        durations.append(cloud.reports[-1].duration_ms)
+    return durations
 
 
 def body_of(reply: dict[str, Any]) -> dict[str, Any]:
