@@ -22,7 +22,7 @@ from classifier.web.responses import (
     server_timing,
 )
 from classifier.web.routes import Exchange, Routes, is_serving_path
-from classifier.web.sources import Batch, read_question
+from classifier.web.sources import Batch, Question, Upload, read_question
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,17 +88,19 @@ class App:
         With provisioned concurrency INIT may last, so that is loaded too. Never raises: what S3 or the model are at
         fault for, the first request sees.
         """
-        from classifier.pictures.preload import preload
+        from classifier.pictures.preload import SAMPLE, preload
 
         self._loader.prefetch()
         preload(self._settings.image_formats)  # meanwhile S3 answers
         if initialization != "provisioned-concurrency":
             self._loader.wait_prefetched(self._started + INIT_S)
-            return
+            if self._loader.current is None or time.monotonic() > self._started + INIT_S / 2:
+                return
         try:
-            self._loader.acquire(time.monotonic() + PROVISIONED_INIT_S)
+            # As a first request would: whatever is used for the first time, is used now.
+            self._classifier.classify(Question(Upload(SAMPLE), None), Phases(), time.monotonic() + PROVISIONED_INIT_S)
         except ClassifierError as error:
-            logs.emit("warning", "no model was loaded before the first request", error=error)
+            logs.emit("warning", "no picture could be classified before the first request", error=error)
 
     def handle(self, event: object, context: Context, kind: events.EventKind | None = None) -> Any:  # noqa: ANN401
         """Answer one event in its own form: Lambda's that fits it, or `kind`.

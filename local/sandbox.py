@@ -117,13 +117,11 @@ class Sandbox:
                 self._reserved = False
 
     def start(self) -> None:
-        """Go through INIT after `reserve` and wait for an event, unless one that took too long ended it."""
-        try:
-            if not self._process:
-                self._init()
-        finally:
-            with self._changed:
-                self._reserved = False
+        """Go through INIT after `reserve`, ahead of any event, and wait for one."""
+        if not self._process:
+            self._init()
+        with self._changed:
+            self._reserved = False
 
     def stop(self) -> None:
         """End the process and remove the folder."""

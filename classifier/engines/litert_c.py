@@ -33,7 +33,7 @@ _READ, _WRITE = 0, 1
 _INT = 2
 _AUTO_REGISTER, _MIN_SEVERITY = 24, 25
 _ERRORS_ONLY = 3
-_GIVE_BACK_S = 0.02
+_GIVE_BACK_S = 0.002
 
 STATUSES = {
     1: "invalid argument",
