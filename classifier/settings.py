@@ -158,7 +158,7 @@ class Settings:
         _seconds,
         "180",
         "seconds",
-        "how long a warm function waits for a new bundle's compiled form before TensorFlow serves it",
+        "how long the older model serves while a new bundle's compiled form is made, before TensorFlow serves it",
     )
     compile_quantize: tuple[str, ...] = _setting(
         "COMPILE_QUANTIZE",
