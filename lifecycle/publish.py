@@ -14,6 +14,7 @@ from classifier.pictures.preprocessing import CHOICES
 from lifecycle import reading, serving_options, source
 from lifecycle.console import Console, megabytes
 from lifecycle.errors import UsageError
+from lifecycle.pipeline_choice import pipeline_of
 from lifecycle.place import Place, find_place
 from lifecycle.preparing import Prepared, answers, compiled_facts, keras_engine, litert_engine
 from lifecycle.release import Release, as_bundle, put_release, usable_report
@@ -36,6 +37,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--labels", type=Path, metavar="FILE", help="one label a line, or a JSON list or object")
     parser.add_argument("--preprocessing", metavar="SCALE", help=f"{', '.join(serving_options.SCALES)}, or a JSON file")
     parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="where the model leaves it free")
+    parser.add_argument(
+        "--trained-with",
+        nargs="+",
+        metavar="CALL",
+        help="the call that read the pictures in training, and its arguments",
+    )
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="DIR",
+        help="pictures, in a folder for each label: find out which pipeline it was",
+    )
+    parser.add_argument("--pixels", choices=CHOICES["pixels"], help="whose decoder and whose resize")
     parser.add_argument("--filter", choices=CHOICES["filter"], help="how pictures are resized")
     parser.add_argument("--resize", choices=CHOICES["resize"], help="what becomes of other proportions")
     parser.add_argument("--color", choices=CHOICES["color"], help="order of the channels")
@@ -93,6 +107,7 @@ def _prepare_keras(
     pictures = [sample.data for sample in samples]
     console.progress("comparing the bundle, as the function loads it, with its source")
     agreement, model = faithful.compare(found, as_bundle(files), pictures)
+    model, evidence = pipeline_of(options.against, asked, model, console)
     files["serving.json"] = serving_options.written_out(model.serving)
     release = Release(files=files, source=found.text)
     report, compiled = _compiled(release, pictures, options.quantize, place, console)
@@ -105,6 +120,7 @@ def _prepare_keras(
         "bytes": sum(len(data) for data in files.values()),
         "agreement": {"source": agreement.as_dict(), "compiled": compiled_facts(report)},
         "tools": dict(report.versions),
+        **evidence,
     }
     engines = {"tensorflow": keras_engine(model.call)} | litert_engine(compiled)
     shown = [answers(sample, model.serving, engines) for sample in samples]

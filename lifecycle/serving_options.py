@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from classifier.pictures.preprocessing import CHOICES
 from lifecycle.errors import UsageError
+from lifecycle.trained_with import fields_of
 
 if TYPE_CHECKING:
     import argparse
@@ -107,7 +108,7 @@ def _beside(sources: list[Path], name: str) -> Path | None:
 
 
 def _preprocessing(options: argparse.Namespace) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = fields_of(options.trained_with) if options.trained_with else {}
     if text := options.preprocessing:
         if text in SCALES:
             found["scale"] = text
@@ -117,7 +118,7 @@ def _preprocessing(options: argparse.Namespace) -> dict[str, Any]:
             raise UsageError(f"--preprocessing {text}: expected {', '.join(SCALES)}, or a JSON file")
     if options.size:
         found["size"] = options.size
-    for name in ("filter", "resize", "color"):
+    for name in ("pixels", "filter", "resize", "color"):
         if value := getattr(options, name):
             found[name] = value
     return found

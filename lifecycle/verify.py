@@ -1,7 +1,8 @@
 """Load what S3 holds at PLACE as the function would, and check it: digests, labels, both engines against each other.
 
 With --against, a folder with a folder of pictures for each label, also how good it is: accuracy, confusion and
-calibration by both engines. The verdict is kept beside the model, for `promote` and `show`, unless --dry-run is given.
+calibration by both engines, and whether another pipeline of pixels does better than the published one: then the model
+was trained through that one. The verdict is kept beside the model, for `promote` and `show`, unless --dry-run is given.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from classifier.errors import ClassifierError, ModelError
 from lifecycle import record
 from lifecycle.console import Console, table
 from lifecycle.errors import PlaceError, UsageError
+from lifecycle.labelled import known, labelled, model_input
 from lifecycle.marks import write_mark
 from lifecycle.place import find_place
-from lifecycle.serving_options import PICTURE_SUFFIXES
 from lifecycle.timeline import LOOK_S, Timeline, read_timeline
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from classifier.bundles.serving import Serving
     from classifier.engines.engine import Engine
+    from lifecycle.evidence import Evidence
     from lifecycle.scoring import Quality
 
 READ_S = 600.0
@@ -60,15 +62,20 @@ def run(options: argparse.Namespace, console: Console) -> int:
     agreement = _compare(served)
     pictures = _pictures(options.against, served.serving) if options.against else []
     qualities = _judge(served, pictures, console) if pictures else {}
+    evidence = _pipeline(served, pictures, console) if pictures else None
     drawn = _draw(options, served, qualities)
     verdict = {"passed": not served.problems, "problems": served.problems, "checked": record.now(), **agreement}
     if qualities:
         verdict["accuracy"] = {name: quality.accuracy for name, quality in qualities.items()}
+    if evidence:
+        verdict["pipeline"] = {"published_is_best": evidence.better_than(served.serving.preprocessing) is None}
     if not options.dry_run:
         write_mark(place, served.version, verdict)
     details = {name: quality.as_dict(served.serving.labels) for name, quality in qualities.items()}
     document = {"place": place.url, "version": served.version, **verdict, "quality": details, "picture": drawn}
-    console.result(document, _lines(served, agreement, qualities, drawn))
+    document |= {"evidence": evidence.as_dict()} if evidence else {}
+    told = evidence.verdict(served.serving.preprocessing) if evidence else []
+    console.result(document, _lines(served, agreement, qualities, drawn, told))
     return 0 if verdict["passed"] else 1
 
 
@@ -140,18 +147,20 @@ def _compare(served: Served) -> dict[str, Any]:
 
 
 def _pictures(folder: Path, serving: Serving) -> list[tuple[Path, int]]:
-    """Each picture with the index of its class; UsageError where folders and labels don't match."""
-    if not folder.is_dir():
-        raise UsageError(f"there is no folder {folder}")
-    indices = {label: index for index, label in enumerate(serving.labels)}
-    classes = sorted(item for item in folder.iterdir() if item.is_dir())
-    if unknown := [item.name for item in classes if item.name not in indices]:
-        raise UsageError(f"{folder}: {', '.join(unknown[:5])}: no labels of the model, which has {', '.join(indices)}")
-    found = [(path, indices[item.name]) for item in classes for path in sorted(item.rglob("*"))]
-    pictures = [(path, index) for path, index in found if path.suffix.lower() in PICTURE_SUFFIXES]
-    if not pictures:
-        raise UsageError(f"{folder} holds no pictures in folders named as the labels")
-    return pictures
+    return labelled(folder, {label: index for index, label in enumerate(serving.labels)})
+
+
+def _pipeline(served: Served, pictures: list[tuple[Path, int]], console: Console) -> Evidence:
+    """Whether the published pipeline is the one that the model was trained through, as far as pictures say."""
+    from lifecycle.evidence import SOME, weigh
+
+    preprocessing, engine = served.serving.preprocessing, list(served.engines.values())[-1]
+    readable = known(pictures, preprocessing)
+
+    def scores(array: Any) -> Sequence[float]:  # noqa: ANN401 - a model's input
+        return served.serving.scores(engine.predict(array))
+
+    return weigh(preprocessing, scores, readable, console.progress, SOME)
 
 
 def _judge(served: Served, pictures: list[tuple[Path, int]], console: Console) -> dict[str, Quality]:
@@ -165,7 +174,7 @@ def _judge(served: Served, pictures: list[tuple[Path, int]], console: Console) -
         if count % TELL_EVERY == 0:
             console.progress(f"scoring picture {count + 1} of {len(pictures)}")
         try:
-            array = _array(path, served.serving)
+            array = model_input(path.read_bytes(), served.serving.preprocessing)
         except ClassifierError as error:
             console.warn(f"{path} is left out: {error.public}")
             continue
@@ -175,17 +184,6 @@ def _judge(served: Served, pictures: list[tuple[Path, int]], console: Console) -
     if not classes:
         raise UsageError("none of the pictures can be read")
     return {name: judge(np.array(found, np.float32), classes) for name, found in scores.items()}
-
-
-def _array(path: Path, serving: Serving) -> memoryview[float]:
-    """The model's input, by the function's own decoder."""
-    from classifier.pictures.decode import decode
-    from classifier.pictures.headers.inspection import inspect
-    from classifier.pictures.headers.picture import ImageLimits
-
-    limits = ImageLimits()
-    decoded = decode(inspect(path.read_bytes(), limits), serving.preprocessing, limits)
-    return serving.preprocessing.to_array(decoded.pixels)
 
 
 def _draw(options: argparse.Namespace, served: Served, qualities: dict[str, Quality]) -> str | None:
@@ -199,7 +197,9 @@ def _draw(options: argparse.Namespace, served: Served, qualities: dict[str, Qual
     return str(path)
 
 
-def _lines(served: Served, agreement: dict[str, Any], qualities: dict[str, Quality], drawn: str | None) -> list[str]:
+def _lines(
+    served: Served, agreement: dict[str, Any], qualities: dict[str, Quality], drawn: str | None, told: list[str]
+) -> list[str]:
     difference = agreement["largest_difference"]
     apart = "" if difference is None else f", largest difference {difference:.1e} on {agreement['probes']} probes"
     lines = [
@@ -220,6 +220,7 @@ def _lines(served: Served, agreement: dict[str, Any], qualities: dict[str, Quali
         lines.append(f"Picture  {drawn}")
     return [
         *lines,
+        *told,
         *(f"Problem  {text}" for text in served.problems),
         f"Verdict  {'failed' if served.problems else 'passed'}",
     ]

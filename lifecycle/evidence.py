@@ -1,0 +1,220 @@
+"""Which pipeline a model was trained through, judged by pictures whose labels are known.
+
+The pipeline of the training gives the true labels the best log-likelihood; any other disturbs the model. Pipelines are
+compared picture by picture, so that few pictures do: what makes a picture hard is hard for each of them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lifecycle.console import table
+from lifecycle.labelled import model_input
+from lifecycle.pipelines import NEAR, UNLIKE, Pipeline, named, numbers_of, pixels_of
+from lifecycle.scoring import Quality, judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from classifier.pictures.preprocessing import Preprocessing
+
+FEW, SOME, MANY = 48, 160, 400
+"""Pictures that numbers are tried on; and pixels, by `verify` and by `publish`."""
+LIKELY = 2
+"""Ways with the numbers that are tried with every kind of pixels."""
+LEAST_SCORE = 1e-4
+"""Scores below count as this: one picture that is surely wrong must not outweigh all others."""
+MOST_APART = 3.0
+"""A picture's difference of log-likelihoods counts as this at most."""
+ERRORS = 2.0
+"""A pipeline is worse when the mean difference is more than so many standard errors."""
+ALIKE = 0.01
+"""Pipelines whose true labels' scores differ by less, on average, can't be told apart, nor need they be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A pipeline and what it came to; `likelihood` is the log of each picture's true label's score."""
+
+    pipeline: Pipeline
+    quality: Quality
+    top_score: float
+    likelihood: NDArray[np.float64]
+
+    @property
+    def mean(self) -> float:
+        """Mean log-likelihood of the true labels."""
+        return float(self.likelihood.mean())
+
+    def worse_than(self, other: Tried) -> bool:
+        """Whether the pictures say so, beyond the error."""
+        import numpy as np
+
+        apart = np.clip(other.likelihood - self.likelihood, -MOST_APART, MOST_APART)
+        error = float(apart.std(ddof=1)) / math.sqrt(len(apart)) if len(apart) > 1 else math.inf
+        return float(apart.mean()) > ERRORS * error
+
+    def near(self, other: Tried) -> bool:
+        """Whether both are nearly the same pixels."""
+        mine, its = self.pipeline, other.pipeline
+        numbers = mine.numbers == its.numbers and mine.preprocessing.color == its.preprocessing.color
+        return numbers and {mine.pixels, its.pixels} in NEAR
+
+    def like(self, other: Tried) -> bool:
+        """Whether both give the same answers."""
+        import numpy as np
+
+        return float(np.abs(np.exp(self.likelihood) - np.exp(other.likelihood)).mean()) < ALIKE
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that were tried, the best first, and those among which the pictures can't decide."""
+
+    tried: tuple[Tried, ...]
+    best: Tried
+    rivals: tuple[Tried, ...]
+
+    @property
+    def clear(self) -> bool:
+        """Whether no other is within the error."""
+        return not self.rivals
+
+    def better_than(self, published: Preprocessing) -> Tried | None:
+        """The best pipeline, if the published one is worse beyond the error."""
+        given = next((each for each in self.tried if each.pipeline.preprocessing == published), None)
+        return self.best if given is not None and given.worse_than(self.best) and not given.like(self.best) else None
+
+    def verdict(self, published: Preprocessing) -> list[str]:
+        """What `verify` says of the published pipeline."""
+        better = self.better_than(published)
+        if better is None:
+            return ["Pipeline no other fits these pictures better than the published one"]
+        given = next(each for each in self.tried if each.pipeline.preprocessing == published)
+        text = f"{better.quality.accuracy:.1%} right against {given.quality.accuracy:.1%}"
+        return [
+            f"Pipeline the published one is not the best: {better.pipeline.name}, {text} with {given.pipeline.name}",
+            f"         publish again with {json.dumps(better.pipeline.preprocessing.to_json())}",
+        ]
+
+    def lines(self, most: int = 12) -> list[str]:
+        """A table of the best few."""
+        rows: list[Sequence[object]] = [("trained with", "right", "mean score", "calibration error", "")]
+        for each in self.tried[:most]:
+            note = "best" if each is self.best else "can't be ruled out" if each in self.rivals else ""
+            note = note or ("the same answers" if each.like(self.best) else "")
+            quality = each.quality
+            numbers = f"{quality.accuracy:.1%}", f"{each.top_score:.3f}", f"{quality.calibration_error:.3f}"
+            rows.append((each.pipeline.name, *numbers, note))
+        return table(rows)
+
+    def as_dict(self) -> dict[str, Any]:
+        """As --json gives it."""
+        return {
+            "best": self.best.pipeline.preprocessing.to_json(),
+            "clear": self.clear,
+            "tried": [
+                {
+                    "pipeline": each.pipeline.name,
+                    "preprocessing": each.pipeline.preprocessing.to_json(),
+                    "accuracy": each.quality.accuracy,
+                    "mean_top_score": each.top_score,
+                    "calibration_error": each.quality.calibration_error,
+                    "log_likelihood": each.mean,
+                }
+                for each in self.tried
+            ],
+        }
+
+
+def weigh(
+    given: Preprocessing,
+    scores: Callable[[Any], Sequence[float]],
+    pictures: Sequence[tuple[bytes, int]],
+    tell: Callable[[str], None],
+    most: int = MANY,
+) -> Evidence:
+    """Try the plausible pipelines on pictures with the index of their label: numbers first, then pixels.
+
+    `given` is what the model is published with, and one of those tried; `scores` gives a model's input its scores.
+    """
+    few, many = _spread(pictures, min(FEW, most)), _spread(pictures, most)
+    tell(f"trying which numbers the model was trained on, with {len(few)} pictures")
+    trial = _Trial(scores, few)
+    best: dict[tuple[str, str], Tried] = {}
+    for pipeline in numbers_of(given):
+        tried = max((trial.of(each) for each in pixels_of(pipeline, UNLIKE)), key=lambda each: each.mean)
+        best[pipeline.numbers, pipeline.preprocessing.color] = tried
+    ranked = sorted(best.values(), key=lambda each: -each.mean)
+    kept = [each.pipeline for each in ranked[:LIKELY] if not each.worse_than(ranked[0])]
+    tell(f"trying which pixels the model was trained on, with {len(many)} pictures")
+    wanted = [pipeline for each in kept for pipeline in pixels_of(each)]
+    if all(pipeline.preprocessing != given for pipeline in wanted):
+        wanted.append(named(given))
+    trial = _Trial(scores, many)
+    return _decided(sorted(map(trial.of, wanted), key=lambda each: -each.mean), wanted)
+
+
+def _decided(tried: list[Tried], order: Sequence[Pipeline]) -> Evidence:
+    """Of those that answer like the best one, or as well with nearly its pixels, the most common is taken."""
+    alike = [each for each in tried if each.like(tried[0]) or (each.near(tried[0]) and not each.worse_than(tried[0]))]
+    best = min(alike, key=lambda each: order.index(each.pipeline))
+    rivals = [each for each in tried if each not in alike and not each.worse_than(best)]
+    return Evidence(tuple(tried), best, tuple(sorted(rivals, key=lambda each: order.index(each.pipeline))))
+
+
+def _spread(pictures: Sequence[tuple[bytes, int]], most: int) -> Sequence[tuple[bytes, int]]:
+    """At most so many pictures, as many of each label as may be, from all over its folder."""
+    labels: dict[int, list[tuple[bytes, int]]] = {}
+    for picture in pictures:
+        labels.setdefault(picture[1], []).append(picture)
+    share = max(1, most // max(1, len(labels)))
+    counts = [(found, min(share, len(found))) for found in labels.values()]
+    return [found[len(found) * place // count] for found, count in counts for place in range(count)]
+
+
+class _Trial:
+    """Pictures, each decoded and resized once for each kind of pixels."""
+
+    def __init__(self, scores: Callable[[Any], Sequence[float]], pictures: Sequence[tuple[bytes, int]]) -> None:
+        import numpy as np
+
+        self._scores, self._data = scores, [data for data, _ in pictures]
+        self._classes = np.array([label for _, label in pictures])
+        self._made: dict[Preprocessing, list[NDArray[np.float32]]] = {}
+
+    def of(self, pipeline: Pipeline) -> Tried:
+        """The pipeline with what it comes to on these pictures."""
+        import numpy as np
+
+        rows = [list(self._scores(numbered(array, pipeline.preprocessing))) for array in self._pixels(pipeline)]
+        given = np.nan_to_num(np.array(rows, np.float32), nan=0.0)
+        true = given[np.arange(len(given)), self._classes].astype(np.float64)
+        likelihood = np.log(np.clip(true, LEAST_SCORE, 1.0))
+        return Tried(pipeline, judge(given, self._classes.tolist()), float(given.max(1).mean()), likelihood)
+
+    def _pixels(self, pipeline: Pipeline) -> list[NDArray[np.float32]]:
+        import numpy as np
+
+        plain = pipeline.plain
+        if plain not in self._made:
+            self._made[plain] = [np.asarray(model_input(data, plain)) for data in self._data]
+        return self._made[plain]
+
+
+def numbered(pixels: NDArray[np.float32], preprocessing: Preprocessing) -> NDArray[np.float32]:
+    """Pixels of 0 to 255 in the order red, green, blue after what a pipeline does to the numbers."""
+    import numpy as np
+
+    array = pixels[..., ::-1] if preprocessing.reverses else pixels
+    for operation, numbers in preprocessing.steps():
+        array = getattr(np, operation)(array, np.array(numbers, np.float32))
+    if preprocessing.standardize != "none":
+        array = (array - array.mean()) / max(float(array.std()), 1 / math.sqrt(array.size))
+    return np.ascontiguousarray(array, np.float32)

@@ -1,0 +1,53 @@
+"""Pictures whose labels are known: a folder with a folder for each label, decoded as the function decodes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lifecycle.errors import UsageError
+from lifecycle.serving_options import PICTURE_SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from classifier.pictures.preprocessing import Preprocessing
+
+
+def labelled(folder: Path, indices: Mapping[str, int]) -> list[tuple[Path, int]]:
+    """Each picture with the index of its label; UsageError where folders and labels don't match."""
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}")
+    classes = sorted(item for item in folder.iterdir() if item.is_dir())
+    if unknown := [item.name for item in classes if item.name not in indices]:
+        raise UsageError(f"{folder}: {', '.join(unknown[:5])}: no labels of the model, which has {', '.join(indices)}")
+    found = [(path, indices[item.name]) for item in classes for path in sorted(item.rglob("*"))]
+    pictures = [(path, index) for path, index in found if path.suffix.lower() in PICTURE_SUFFIXES]
+    if not pictures:
+        raise UsageError(f"{folder} holds no pictures in folders named as the labels")
+    return pictures
+
+
+def model_input(data: bytes, preprocessing: Preprocessing) -> memoryview[float]:
+    """The model's input, by the function's own decoder; ImageError and its kin for what no request could send."""
+    from classifier.pictures.decode import decode
+    from classifier.pictures.headers.inspection import inspect
+    from classifier.pictures.headers.picture import ImageLimits
+
+    limits = ImageLimits()
+    return preprocessing.to_array(decode(inspect(data, limits), preprocessing, limits).pixels)
+
+
+def known(pictures: list[tuple[Path, int]], preprocessing: Preprocessing) -> list[tuple[bytes, int]]:
+    """The pictures' bytes, without those that the function would refuse."""
+    from classifier.errors import ClassifierError
+
+    found = []
+    for path, index in pictures:
+        data = path.read_bytes()
+        try:
+            model_input(data, preprocessing)
+        except ClassifierError:
+            continue
+        found.append((data, index))
+    return found

@@ -1,0 +1,67 @@
+"""`publish --against`: the pipeline that a model is published with, found out by pictures whose labels are known."""
+
+from __future__ import annotations
+
+import json
+from copy import replace
+from dataclasses import replace as with_fields
+from typing import TYPE_CHECKING, Any
+
+from lifecycle.errors import UsageError
+from lifecycle.labelled import known, labelled
+from lifecycle.preparing import keras_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from classifier.engines.keras_engine import TracedModel
+    from lifecycle.console import Console
+    from lifecycle.evidence import Evidence
+
+DECIDING = ("pixels", "filter", "resize", "antialias", "resize_to", "scale", "mean", "std", "standardize")
+
+
+def pipeline_of(
+    folder: Path | None, asked: bytes, model: TracedModel, console: Console
+) -> tuple[TracedModel, dict[str, Any]]:
+    """The model with the pipeline that it is to be served with, and what published.json keeps of the evidence.
+
+    What was asked for stays, with a warning where another pipeline fits better. UsageError where nothing was asked for
+    and the pictures can't decide.
+    """
+    if folder is None:
+        return model, {}
+    from lifecycle.evidence import weigh
+
+    serving, engine = model.serving, keras_engine(model.call)
+    pictures = labelled(folder, {label: index for index, label in enumerate(serving.labels)})
+
+    def scores(array: Any) -> Sequence[float]:  # noqa: ANN401 - a model's input
+        return serving.scores(engine.predict(array))
+
+    readable = known(pictures, serving.preprocessing)
+    evidence = weigh(serving.preprocessing, scores, readable, console.progress)
+    for line in evidence.lines():
+        console.progress(line)
+    if not set(DECIDING) & set(json.loads(asked).get("preprocessing", {})):
+        serving = replace(serving, preprocessing=_decided(evidence, len(readable)))
+        console.progress(f"taken for trained with: {evidence.best.pipeline.name}")
+    elif better := evidence.better_than(serving.preprocessing):
+        console.warn(f"what was asked for is not what fits best: that is {better.pipeline.name}")
+    return with_fields(model, serving=serving), {"pipeline": _kept(evidence)}
+
+
+def _decided(evidence: Evidence, pictures: int) -> Any:  # noqa: ANN401 - a Preprocessing
+    if evidence.clear:
+        return evidence.best.pipeline.preprocessing
+    names = "\n".join(f"  {each.pipeline.name}" for each in (evidence.best, *evidence.rivals))
+    raise UsageError(
+        f"{pictures} pictures can't decide between these pipelines; give more of them, or say which it was, by "
+        f"--trained-with or by the preprocessing of --serving:\n{names}"
+    )
+
+
+def _kept(evidence: Evidence) -> dict[str, Any]:
+    best = evidence.best
+    return {"best": best.pipeline.name, "clear": evidence.clear, "accuracy": best.quality.accuracy}
