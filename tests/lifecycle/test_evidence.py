@@ -67,7 +67,7 @@ def pipeline(pixels: str, numbers: str, color: str = "rgb") -> Preprocessing:
     ("pixels", "numbers", "color"),
     [
         ("image_dataset_from_directory", "0 to 255", "rgb"),
-        ("tf.image, nearest", "-1 to 1 (tf)", "rgb"),
+        ("load_img, ImageDataGenerator", "-1 to 1 (tf)", "rgb"),
         ("OpenCV, area", "0 to 1", "bgr"),
         ("image_dataset_from_directory, pad", "per image", "rgb"),
     ],
