@@ -12,7 +12,7 @@ from classifier.phases import Phases
 from classifier.stored import stored_picture
 from classifier.web import events, parameters
 from classifier.web.bodies import Budget, unpacked
-from classifier.web.page import page_response
+from classifier.web.page import docs_response, page_response
 from classifier.web.responses import (
     Response,
     classification_response,
@@ -76,6 +76,7 @@ class App:
                 CLASSIFY: {"GET": self._classify, "POST": self._classify},
                 "/health": {"GET": self._health},
                 "/model": {"GET": self._model},
+                "/docs": {"GET": lambda _: docs_response()},
                 "/openapi.json": {"GET": _description},
             },
             settings.cors_allow_origin,

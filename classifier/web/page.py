@@ -1,4 +1,4 @@
-"""The page at `/`: one HTML file, sent with a policy that allows its own script and style and nothing else."""
+"""The pages at `/` and `/docs`: a file each, with a policy that allows its own script and style and nothing else."""
 
 from __future__ import annotations
 
@@ -15,7 +15,16 @@ def page_response(embed_origins: str = "") -> Response:
 
     `embed_origins` are the sites that may show it in a frame of theirs, separated by spaces; none by default.
     """
-    html = (Path(__file__).parent / "page.html").read_text(encoding="utf-8")
+    return _page("page.html", embed_origins)
+
+
+def docs_response() -> Response:
+    """The API's description for people, with forms to try it: reads `openapi.json` in the browser."""
+    return _page("docs.html", "")
+
+
+def _page(name: str, embed_origins: str) -> Response:
+    html = (Path(__file__).parent / name).read_text(encoding="utf-8")
     policy = (
         f"default-src 'none'; script-src {_hashes('script', html)}; style-src {_hashes('style', html)}; "
         "connect-src 'self'; img-src blob: data: http: https:; base-uri 'none'; form-action 'none'; "

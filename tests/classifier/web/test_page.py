@@ -5,8 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 from html.parser import HTMLParser
+from typing import TYPE_CHECKING
 
-from classifier.web.page import page_response
+import pytest
+
+from classifier.web.page import docs_response, page_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from classifier.web.responses import Response
 
 
 class _Inline(HTMLParser):
@@ -31,8 +39,9 @@ class _Inline(HTMLParser):
             self.code[self._inside].append(data)
 
 
-def test_the_policy_names_exactly_the_pages_own_script_and_style() -> None:
-    response = page_response()
+@pytest.mark.parametrize("respond", [page_response, docs_response])
+def test_the_policy_names_exactly_the_pages_own_script_and_style(respond: Callable[[], Response]) -> None:
+    response = respond()
     page = _Inline()
     page.feed(response.body)
     policy = dict(part.strip().split(" ", 1) for part in response.headers["content-security-policy"].split(";"))

@@ -41,7 +41,11 @@ def test_page_can_be_served_under_a_policy_of_two_hashes_and_names_no_other_serv
     tags = Tags()
     tags.feed(PAGE.read_text(encoding="utf-8"))
     assert (tags.tags["script"], tags.tags["style"], tags.forbidden) == (1, 1, [])
-    assert [value for value in tags.outside if not value.startswith("data:image/svg+xml,")] == ["model", "health"]
+    assert [value for value in tags.outside if not value.startswith("data:image/svg+xml,")] == [
+        "model",
+        "health",
+        "docs",
+    ]
 
 
 @pytest.mark.browser
