@@ -106,6 +106,32 @@ def test_it_is_ready_again_with_other_threads_and_from_a_file(
     assert mapped[:] == data
 
 
+THREADS = """
+import os, sys
+from classifier import arrays
+from classifier.engines.litert_c import CompiledModel
+
+counts = []
+for threads in (1, 3):
+    with open(sys.argv[1], "rb") as file:
+        model = CompiledModel(file.read(), threads)
+    model.run(arrays.zeros(model.input_shape))
+    counts.append(len(os.listdir("/proc/self/task")))
+print(counts)
+"""
+
+
+@pytest.mark.tensorflow
+def test_it_takes_as_many_threads_as_it_is_given(models: dict[str, tuple[Any, bytes]], tmp_path: Path) -> None:
+    (tmp_path / "model.tflite").write_bytes(models["LSTM"][1])
+    assert _said(THREADS, tmp_path / "model.tflite") == "[1, 3]"
+
+
+def _said(script: str, path: Path) -> str:
+    command = [sys.executable, "-c", script, str(path)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
 @pytest.mark.tensorflow
 def test_a_picture_of_another_size_is_refused_and_the_next_is_answered(models: dict[str, tuple[Any, bytes]]) -> None:
     compiled = CompiledModel(models["LSTM"][1], 1)
@@ -157,9 +183,7 @@ def test_a_mapped_model_is_in_memory_once(tmp_path: Path) -> None:
 
     wide = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), *(keras.layers.Dense(3000) for _ in range(4))])
     (tmp_path / "model.tflite").write_bytes(converted(wide))  # 114 MB
-    command = [sys.executable, "-c", PEAK, str(tmp_path / "model.tflite")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert float(done.stdout) < 1.4
+    assert float(_said(PEAK, tmp_path / "model.tflite")) < 1.4
 
 
 @pytest.mark.parametrize("data", [b"", b"not a model, but long enough to be looked at", bytes(1000)])
