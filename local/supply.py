@@ -7,11 +7,18 @@ import sys
 from importlib import invalidate_caches
 from importlib.util import find_spec
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from local.launch import PROJECT
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TextIO
+
 MISSING = "No module named 'tensorflow'"
 """What a sandbox's error says then."""
+LOADING = ("publish", "verify", "export")
+"""The verbs of `scripts/models` that load a model with Keras."""
 _installing = Lock()
 
 
@@ -25,12 +32,17 @@ def is_there() -> bool:
     return find_spec("tensorflow") is not None
 
 
-def install(reason: str) -> None:
+def needed_by(arguments: Sequence[str]) -> bool:
+    """Whether `scripts/models`, called with these arguments, loads a model."""
+    return arguments[:1] != [] and arguments[0] in LOADING and not {"-h", "--help"} & set(arguments)
+
+
+def install(reason: str, *, to: TextIO | None = None) -> None:
     """Install what is missing, once, saying why; SupplyError if that fails. What comes second waits for the first."""
     with _installing:
         if is_there():
             return
-        print(f"{reason} TensorFlow is needed for that, and is installed now.", flush=True)
+        print(f"{reason} TensorFlow is needed for that, and is installed now.", file=to, flush=True)
         # The installer is the one that npm calls: it knows the registries, the versions and the progress to show.
         done = subprocess.run(["node", "scripts/dev.mjs", "setup"], cwd=PROJECT, stdout=sys.stderr, check=False)
         if done.returncode or not is_there():
