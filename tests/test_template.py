@@ -10,6 +10,8 @@ import re
 import subprocess
 import sys
 from fnmatch import fnmatch
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from typing import Any
 
@@ -489,3 +491,16 @@ def test_the_policy_for_deploying_covers_what_awss_own_schemas_ask_for() -> None
             missing |= {action} if not any(fnmatch(action.lower(), one) for one in granted) else set()
     assert missing == set()
     assert len(wanted) > 200
+
+
+def test_every_finding_of_checkov_that_is_answered_is_of_a_resource_that_there_is() -> None:
+    """Whether the answers are to what checkov finds is what scripts/second_opinion asks checkov itself."""
+    loader = SourceFileLoader("second_opinion", str(PROJECT / "scripts" / "second_opinion"))
+    module = module_from_spec(spec_from_loader("second_opinion", loader) or pytest.fail("no script"))
+    loader.exec_module(module)
+    page = module.ANSWERS.read_text()
+    there = {name for variant in VARIANTS for name in rendered(variant)["Resources"]}
+    assert {resource for _, resource in module.answers(page)} - there == set()
+    assert len(module.answers(page)) > 20
+    with pytest.raises(SystemExit, match="no answer to CKV_AWS_21"):
+        module.answers(re.sub(r"(CKV_AWS_21 .*)\| [^|]+\|\n", r"\1| |\n", page))
