@@ -96,6 +96,7 @@ def build(environ: Mapping[str, str], link_rule: AddressRule | None = None) -> A
 
 
 def _loader(store: ModelStore, settings: Settings) -> ModelLoader:
+    from classifier import model_memory
     from classifier.engines.opening import Opener
     from model_loader import ModelLoader
 
@@ -106,6 +107,7 @@ def _loader(store: ModelStore, settings: Settings) -> ModelLoader:
         _open_litert,
         engine=settings.engine,
         patience_s=settings.compile_patience_s,
+        memory=model_memory.stated(),
     )
     return ModelLoader(store.bundles, opener, check_s=settings.model_check_s, reload_wait_s=settings.reload_wait_s)
 
@@ -125,9 +127,10 @@ def _named_models(store: ModelStore, settings: Settings, memory_left: Callable[[
 
 
 def _open_keras(bundle: Bundle) -> Loaded:
+    from classifier import model_memory
     from classifier.engines.keras_engine import open_keras
 
-    return open_keras(bundle)
+    return open_keras(bundle, model_memory.stated())
 
 
 def _open_litert(model: bytes | mmap, report: Report) -> Loaded:
@@ -159,7 +162,7 @@ def _app() -> App:
 
 @cache
 def _compile_jobs() -> CompileJobs:
-    from classifier import logs
+    from classifier import logs, model_memory
     from classifier.bundles.store import ModelStore
     from classifier.compiling.compile_job import CompileJob, CompileJobs
     from classifier.settings import Settings
@@ -168,7 +171,7 @@ def _compile_jobs() -> CompileJobs:
     logs.configure(settings.log_level, settings.metric_namespace)
     store = ModelStore.from_settings(settings, os.environ)
     inside = partial(store.inside, settle_s=settings.swap_settle_s, max_bytes=settings.max_model_bytes)
-    return CompileJobs(CompileJob(store, settings.compile_quantize), inside)
+    return CompileJobs(CompileJob(store, settings.compile_quantize, model_memory.stated()), inside)
 
 
 @cache

@@ -52,7 +52,7 @@ class ModelLoader:
         self._current: LoadedModel | None = None
         self._job: _Job | None = None
         self._next_check = 0.0
-        self._refused: frozenset[object] = frozenset()
+        self._refused: tuple[object, ...] = ()
         self._wanted = threading.Event()
         self._begun = threading.Event()
         self._looked = 0.0
@@ -148,7 +148,7 @@ class ModelLoader:
             self._next_check = min(self._next_check, time.monotonic() + newest.wait_s + MARGIN_S)
         elif newest is None:
             logs.emit("warning", "the bundle in S3 is incomplete, the old model goes on serving")
-        elif newest.stated != self._refused:
+        elif _judged(newest, view) != self._refused:
             self._adopt_or_refuse(newest, view)
 
     def _answer_by(self) -> float:
@@ -159,7 +159,7 @@ class ModelLoader:
         try:
             self._adopt(snapshot, view)
         except ModelError as error:
-            self._refused = snapshot.stated
+            self._refused = _judged(snapshot, view)
             logs.emit("error", "the new bundle is refused, the old model goes on serving", error=error, fields=REFUSED)
 
     def _adopt_first(self, view: View) -> None:
@@ -171,7 +171,7 @@ class ModelLoader:
                     return None
                 return self._adopt(view.newest, view)
             except ModelError as error:
-                self._refused, failure = view.newest.stated, error
+                self._refused, failure = _judged(view.newest, view), error
                 sentence = "the newest bundle is refused, looking for an older one"
                 logs.emit("error", sentence, error=error, fields=REFUSED)
         if self._adopt_older(view):
@@ -198,7 +198,7 @@ class ModelLoader:
     def _adopt_older(self, view: View) -> bool:
         """Whether the version history held a bundle that can be served."""
         for snapshot in self._reader.older(self._answer_by()):
-            if snapshot.stated != self._refused:
+            if snapshot.stated not in self._refused:
                 try:
                     if not self._adopt_older_compiled(snapshot, view):
                         self._adopt(snapshot, view)
@@ -230,6 +230,11 @@ class ModelLoader:
         rounded = {phase: round(duration, 1) for phase, duration in loaded.timings_ms.items()}
         fields = {"version": loaded.version, "engine": loaded.engine.name, "models_loaded": 1}
         logs.emit("info", "model loaded", fields=fields | metrics.durations(rounded))
+
+
+def _judged(snapshot: Snapshot, view: View) -> tuple[object, ...]:
+    """What a refusal is about: the bundle, and the reports there were, as one more may be of a form that fits."""
+    return snapshot.stated, frozenset((info.key, info.etag) for info in view.reports)
 
 
 class _Job:

@@ -291,7 +291,11 @@ class ModelNotAllowedError(ModelError):
 
 
 class ModelTooLargeError(ModelError):
-    """The bundle is larger than the limit."""
+    """The bundle is larger than a limit, or than the function's memory; then `needed_mb` would do."""
 
     code = "model_too_large"
     text = "The model is larger than this service allows. Its owner has to publish a smaller one."
+
+    def __init__(self, detail: str, *, public: str | None = None, needed_mb: int | None = None) -> None:
+        super().__init__(detail, public=public)
+        self.needed_mb = needed_mb

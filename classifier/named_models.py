@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from classifier import logs
+from classifier import function_memory, logs, model_memory
 from classifier.bundles.bundle import Snapshot
 from classifier.bundles.names import is_name
 from classifier.errors import NotFoundError
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 LOOK_S = 2.0
 MAX_MODELS = 50
-LEAST_BYTES, TIMES_WEIGHTS = 150_000_000, 4
-"""What loading takes: weights as read, as parsed, as variables and in the graph, and never less than the first."""
+LEAST_BYTES = 150_000_000
+"""What loading takes at least, whatever the model's size."""
 
 
 class Place(Record):
@@ -57,28 +57,17 @@ class NamedModels:
         newest = place.reader.look(deadline).newest
         if newest is None:
             raise NotFoundError(f"no bundle {name}", public="There is no model of this name.")
-        self._make_room(newest.size * TIMES_WEIGHTS if isinstance(newest, Snapshot) else 0)
+        self._make_room(newest.size if isinstance(newest, Snapshot) else 0)
         return place.open()
 
     def _make_room(self, size: int) -> None:
-        needed = max(LEAST_BYTES, size)
+        needed = max(LEAST_BYTES, int(model_memory.TENSORFLOW.times * size))
         while self._loaders and (len(self._loaders) >= MAX_MODELS or self._short_of(needed)):
             name = next(iter(self._loaders))
             del self._loaders[name]
-            _give_back()
+            function_memory.give_back()
             logs.emit("info", "model unloaded, the least recently used", fields={"name": name})
 
     def _short_of(self, needed: int) -> bool:
         left = self._memory_left()
         return left is not None and left < needed
-
-
-def _give_back() -> None:
-    """Return freed memory to the system: only that counts against the function's limit."""
-    import ctypes
-    import gc
-
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's, which Lambda has
-    if trim is not None:
-        trim(0)

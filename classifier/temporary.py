@@ -32,6 +32,13 @@ def content(opened: IO[bytes]) -> bytes | mmap.mmap:
     return mmap.mmap(opened.fileno(), size, access=mmap.ACCESS_COPY) if size else b""
 
 
+def give_back(data: bytes | mmap.mmap, start: int = 0, size: int | None = None) -> None:
+    """Let go of the memory of a mapping's pages, all of them or those of a range; they can be read again."""
+    if isinstance(data, mmap.mmap):
+        first = start // mmap.PAGESIZE * mmap.PAGESIZE
+        data.madvise(mmap.MADV_DONTNEED, first, (len(data) if size is None else start + size) - first)
+
+
 def _opened(folder: str, size: int) -> int | None:
     path = f"{folder}/{os.getpid()}-{os.urandom(8).hex()}"
     with suppress(OSError):

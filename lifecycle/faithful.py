@@ -18,6 +18,7 @@ from lifecycle.errors import ModelsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from mmap import mmap
 
     import numpy as np
     from numpy.typing import NDArray
@@ -54,7 +55,7 @@ def compare(source: KerasSource, bundle: Bundle, samples: Sequence[bytes]) -> tu
     import numpy as np
 
     model = load(bundle, Phases())  # first: it refuses what could run code, before Keras gets to see the file
-    arrays = _count_arrays(model, bundle.parts["weights"])
+    arrays = _count_arrays(model, bundle.weights)
     probes = probe_arrays(model.serving.preprocessing, samples)
     own = KerasEngine(model.call)
     answers = np.array([model.serving.scores(own.predict(probe)) for probe in probes], np.float32)
@@ -109,7 +110,7 @@ def _reference(source: KerasSource, model: TracedModel) -> tuple[str, Reference 
     return f"Keras {keras.__version__}", answer
 
 
-def _count_arrays(model: TracedModel, weights: bytes) -> int:
+def _count_arrays(model: TracedModel, weights: bytes | mmap) -> int:
     """How many arrays the model has, after checking that each is in the file as often as in the model."""
     import numpy as np
 

@@ -24,7 +24,7 @@ from lifecycle.timeline import BY_HAND, LOOK_S, Timeline, read_timeline
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Buffer, Mapping
 
     from classifier.bundles.compiled import Report
 
@@ -87,7 +87,7 @@ def _candidate(place: Place, timeline: Timeline, console: Console) -> Candidate:
     else:
         console.progress("reading the bundle, which was swapped in by hand, for its fingerprint")
         bundle = timeline.store.bundles.read(newest, time.monotonic() + READ_S)
-        version, digests = bundle.fingerprint, _digests(bundle.parts, names)
+        version, digests = bundle.fingerprint, _digests({**bundle.parts, "weights": bundle.weights}, names)
         facts = {"source": f"{BY_HAND} at {place.url}", "bytes": newest.size}
     if report is not None:
         facts["agreement"] = {**facts.get("agreement", {}), "compiled": compiled_facts(report)}
@@ -111,7 +111,7 @@ def _named(snapshot: Snapshot) -> dict[str, Part]:
     return {names[part.role]: part for part in snapshot.parts}
 
 
-def _digests(parts: Mapping[Any, bytes], names: Mapping[Any, str]) -> dict[str, str]:
+def _digests(parts: Mapping[Any, Buffer], names: Mapping[Any, str]) -> dict[str, str]:
     import hashlib
 
     return {names[role]: hashlib.sha256(data).hexdigest() for role, data in parts.items()}

@@ -66,6 +66,11 @@ class Snapshot(Record):
         return frozenset((part.role, part.etag, part.sha256) for part in self.parts)
 
     @property
+    def weights(self) -> Part:
+        """The weights file."""
+        return next(part for part in self.parts if part.role == "weights")
+
+    @property
     def size(self) -> int:
         """Bytes in all."""
         return sum(part.size for part in self.parts)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from classifier import temporary
 from classifier.bundles.bundle import (
     PUBLISHED,
     ROLES,
@@ -28,6 +30,7 @@ from classifier.s3.storage import S3, ObjectChangedError, ObjectMissingError, Ob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from mmap import mmap
 
     from classifier.s3.listing import Listing, ObjectInfo
 
@@ -43,6 +46,13 @@ class Bundle(Record):
     snapshot: Snapshot
     parts: Mapping[Role, bytes]
     fingerprint: str
+    mapped: mmap | None = None
+    """The weights, where they lie in a file and not among the parts."""
+
+    @property
+    def weights(self) -> bytes | mmap:
+        """The weights file's content."""
+        return self.parts["weights"] if self.mapped is None else self.mapped
 
 
 class View(Record):
@@ -128,28 +138,29 @@ class BundleReader:
         for part in snapshot.parts:
             if part.role != "weights" and part.size > MAX_TEXT_BYTES:
                 raise ModelTooLargeError(f"{part.key} has {part.size} bytes, at most {MAX_TEXT_BYTES} are read")
-        parts = _in_parallel({part.role: part for part in snapshot.parts}, lambda part: self._part(part, deadline))
+        found = _in_parallel({part.role: part for part in snapshot.parts}, lambda part: self._content(part, deadline))
+        parts = {role: data for role, data in found.items() if isinstance(data, bytes)}
         if "labels" in parts and not uses_labels_file(parts.get("serving")):
             del parts["labels"]
-        digests = {role: hashlib.sha256(data).hexdigest() for role, data in parts.items()}
+        weights = found["weights"]
+        digests = {role: hashlib.sha256(data).hexdigest() for role, data in {**parts, "weights": weights}.items()}
+        temporary.give_back(weights)
         for part in snapshot.parts:
             if part.sha256 and part.role in digests and digests[part.role] != part.sha256:
                 raise ModelError(f"{part.key}: SHA-256 {digests[part.role]}, {PUBLISHED} says {part.sha256}")
-        return Bundle(snapshot, parts, fingerprint(digests))
+        return Bundle(snapshot, parts, fingerprint(digests), None if isinstance(weights, bytes) else weights)
+
+    def _content(self, part: Part, deadline: float) -> bytes | mmap:
+        """A part's bytes. Weights go to a file, so that they take memory once only: in the model that gets them."""
+        if part.role != "weights":
+            return self._part(part, deadline)
+        with temporary.file(part.size) as file, _translated():
+            self._s3.download(self._bucket, part.key, deadline, max_bytes=self._max_bytes, into=file, **_pin(part))
+            return _whole(part, temporary.content(file))
 
     def _part(self, part: Part, deadline: float) -> bytes:
-        pin = {"version_id": part.version_id} if part.version_id not in (None, "null") else {"if_match": part.etag}
-        try:
-            data = self._s3.get(self._bucket, part.key, deadline, max_bytes=self._max_bytes, **pin)
-        except ObjectMissingError as error:
-            raise ObjectChangedError(str(error)) from error
-        except ObjectUnreadableError as error:
-            raise UnavailableError(str(error)) from error
-        except ObjectTooLargeError as error:
-            raise ModelTooLargeError(str(error)) from error
-        if len(data) != part.size:
-            raise ObjectChangedError(f"{part.key}: {len(data)} bytes, listed with {part.size}")
-        return data
+        with _translated():
+            return _whole(part, self._s3.get(self._bucket, part.key, deadline, max_bytes=self._max_bytes, **_pin(part)))
 
     def _published(self, objects: tuple[ObjectInfo, ...] | list[ObjectInfo], deadline: float) -> Publication | None:
         info = next((info for info in objects if info.key == self._prefix + PUBLISHED), None)
@@ -164,8 +175,32 @@ class BundleReader:
         return self._publication[1]
 
 
-def _in_parallel(parts: Mapping[Role, Part], read: Callable[[Part], bytes]) -> dict[Role, bytes]:
-    results: dict[Role, bytes] = {}
+def _pin(part: Part) -> dict[str, str]:
+    """What asks S3 for just this object: its version where the bucket keeps any, else its ETag."""
+    return {"version_id": part.version_id} if part.version_id not in (None, "null") else {"if_match": part.etag}
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """What S3 says of a bundle's object, as what it means for the bundle."""
+    try:
+        yield
+    except ObjectMissingError as error:
+        raise ObjectChangedError(str(error)) from error
+    except ObjectUnreadableError as error:
+        raise UnavailableError(str(error)) from error
+    except ObjectTooLargeError as error:
+        raise ModelTooLargeError(str(error)) from error
+
+
+def _whole[Data: (bytes, bytes | mmap)](part: Part, data: Data) -> Data:
+    if len(data) != part.size:
+        raise ObjectChangedError(f"{part.key}: {len(data)} bytes, listed with {part.size}")
+    return data
+
+
+def _in_parallel[Data](parts: Mapping[Role, Part], read: Callable[[Part], Data]) -> dict[Role, Data]:
+    results: dict[Role, Data] = {}
     failures: list[Exception] = []
 
     def run(role: Role, part: Part) -> None:

@@ -15,8 +15,9 @@ from classifier import logs
 from classifier.bundles.bundle import PUBLISHED, ROLES, Snapshot, Unsettled
 from classifier.bundles.compiled import MODEL, REPORT, Report, key_of
 from classifier.bundles.names import is_name
-from classifier.compiling.compiler import compile_bundle, refused_report
+from classifier.compiling.compiler import NEEDED, compile_bundle, refused_report
 from classifier.errors import ModelError, StorageUnavailableError
+from classifier.model_memory import COMPILING, MB
 from classifier.pictures.headers.picture import ImageLimits
 from classifier.s3.storage import ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
 
@@ -42,6 +43,8 @@ class CompileJob:
 
     store: ModelStore
     quantize: Sequence[str] = ()
+    memory: int = 0
+    """The function's, in bytes; 0 where it is not known."""
 
     def run(self, deadline: float) -> dict[str, Any]:
         """Compile until the newest bundle has its report, and say what came of it; `deadline` by time.monotonic().
@@ -84,7 +87,8 @@ class CompileJob:
             return self._write_report(known.also_for(snapshot.identity), view, deadline)
         logs.emit("info", "compiling", fields={"version": bundle.fingerprint, "bytes": snapshot.size})
         try:
-            report, files = compile_bundle(bundle, self._probes(deadline), self.quantize)
+            COMPILING.check_file(snapshot.weights.size, self.memory, published=snapshot.weights.sha256 is not None)
+            report, files = compile_bundle(bundle, self._probes(deadline), self.quantize, self.memory)
         except ModelError as error:
             if isinstance(error.__cause__, OUT_OF_MEMORY):
                 raise
@@ -106,7 +110,8 @@ class CompileJob:
     def _is_done(self, report: Report, deadline: float) -> bool:
         """Whether nothing is left to do for a report's bundle."""
         if not report.usable:
-            return True
+            needed = report.measured.get(NEEDED)
+            return needed is None or self.memory < needed * MB
         asked = set() if report.compiled_only else set(self.quantize)
         return asked <= report.measured.keys() and self._serves(report, deadline)
 

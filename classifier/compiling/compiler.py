@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import time
 from typing import TYPE_CHECKING, Any
 
 from classifier import logs
 from classifier.bundles.compiled import LARGEST_DIFFERENCE, Report
 from classifier.bundles.serving import ModelShape
+from classifier.compiling.conversion import converted, first_line, return_freed_memory, saved
 from classifier.engines.keras_engine import KerasEngine, TracedModel, load
 from classifier.engines.litert_engine import LiteRtEngine, thread_count
-from classifier.errors import ImageError
+from classifier.errors import ImageError, ModelTooLargeError
+from classifier.model_memory import COMPILING
 from classifier.phases import Phases
 from classifier.pictures.decode import decode
 from classifier.pictures.headers.inspection import inspect
@@ -34,37 +35,54 @@ GENERATED_PROBES = 8
 TIMED_RUNS = 5
 TIE = 1e-6
 """Labels whose scores are as near as this share their place: either may come first."""
-QUANTIZATIONS = ("float16", "int8")
-NARROW_OR_WIDE = {"f16": "float16", "bf16": "bfloat16", "f64": "float64"}
+NEEDED = "needed_mb"
+"""In the report of a bundle that was not compiled for want of memory: the megabytes that would do."""
 
 type Compiled = tuple[Report, dict[str, bytes]]
 
 
-def compile_bundle(bundle: Bundle, pictures: Sequence[bytes], quantize: Sequence[str] = ()) -> Compiled:
+def compile_bundle(
+    bundle: Bundle, pictures: Sequence[bytes], quantize: Sequence[str] = (), memory: int = 0
+) -> Compiled:
     """The report and the files of a bundle's compiled form: `float32` and each of `quantize` (float16, int8).
 
     `pictures` are the bundle's own probe pictures, encoded. A model that LiteRT's built-in operators can't express, or
-    that differs from Keras by more than 1e-4, gets a report that says so and no file. ModelError for a broken bundle.
+    that differs from Keras by more than 1e-4, gets a report that says so and no file. ModelError for a broken bundle,
+    ModelTooLargeError for one that a function of `memory` bytes (0: any) can't compile.
     """
     phases = Phases()
-    return compile_traced(bundle, load(bundle, phases), pictures, quantize, phases)
+    model = load(bundle, phases, lambda size: COMPILING.check(size, memory, begun=True))
+    return compile_traced(bundle, model, pictures, quantize, phases, keep=False)
 
 
 def compile_traced(
-    bundle: Bundle, model: TracedModel, pictures: Sequence[bytes], quantize: Sequence[str], phases: Phases
+    bundle: Bundle,
+    model: TracedModel,
+    pictures: Sequence[bytes],
+    quantize: Sequence[str],
+    phases: Phases,
+    *,
+    keep: bool = True,
 ) -> Compiled:
-    """The same for a model that is loaded already; `publish` may have it from elsewhere than JSON and weights."""
+    """The same for a model that is loaded already; `publish` may have it from elsewhere than JSON and weights.
+
+    Unless it is to `keep`, the model is emptied before it is converted, as memory has room for it once only.
+    """
     probes = probe_arrays(model.serving.preprocessing, pictures)
     reference = _Measured(KerasEngine(model.call), model.serving, probes)
     files: dict[str, bytes] = {}
     measured: dict[str, Any] = {"probes": len(probes), "tensorflow": {"milliseconds": reference.milliseconds}}
-    for form in ("float32", *quantize):
-        with phases.measure(f"convert_{form}"):
-            data, trouble = _converted(model, form)
-        measured[form] = {"reason": trouble} if data is None else _compared(data, model.serving, probes, reference)
-        measured[form]["reason"] = _verdict(measured[form])
-        if data is not None:
-            files[form] = data
+    with saved(model) as folder:
+        return_freed_memory()  # not before: it slows down what was just measured
+        if not keep:
+            model.empty()
+        for form in ("float32", *quantize):
+            with phases.measure(f"convert_{form}"):
+                data, trouble = converted(folder, form)
+            measured[form] = {"reason": trouble} if data is None else _compared(data, model.serving, probes, reference)
+            measured[form]["reason"] = _verdict(measured[form])
+            if data is not None:
+                files[form] = data
     measured["seconds"] = {phase: round(ms / 1000, 2) for phase, ms in phases.timings_ms.items()}
     report = _report(bundle, model, files, measured)
     return report, files if report.usable else {}
@@ -115,28 +133,6 @@ class _Measured:
         self.milliseconds = round(sorted(durations)[TIMED_RUNS // 2], 3)
 
 
-def _converted(model: TracedModel, form: str) -> tuple[bytes | None, str]:
-    """The model in TensorFlow Lite's form, or None and why there is none. Built-in operators only."""
-    import tensorflow as tf
-
-    converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [model.module.serve.get_concrete_function()], model.module
-    )
-    if form != "float32":
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if form == "float16":
-        converter.target_spec.supported_types = [tf.float16]
-    try:
-        return bytes(converter.convert()), ""
-    except (MemoryError, OSError, tf.errors.ResourceExhaustedError):
-        raise  # memory or /tmp ran short: nothing is known of the model
-    except Exception as error:  # noqa: BLE001 - the converter raises whatever its passes do; each means the same here
-        return (
-            None,
-            f"LiteRT's built-in operators can't express it: {_missing_operators(str(error)) or _first_line(error)}",
-        )
-
-
 def _compared(
     data: bytes, serving: Serving, probes: Sequence[NDArray[np.float32]], reference: _Measured
 ) -> dict[str, Any]:
@@ -145,7 +141,7 @@ def _compared(
     try:
         own = _Measured(LiteRtEngine(data, thread_count()), serving, probes)
     except (RuntimeError, ValueError) as error:
-        return {"reason": f"LiteRT can't run it: {_first_line(error)}"}
+        return {"reason": f"LiteRT can't run it: {first_line(error)}"}
     top, rows = own.scores.argmax(1), np.arange(len(probes))
     same_label = (reference.scores.max(1) - reference.scores[rows, top] <= TIE).mean()
     return {
@@ -205,25 +201,9 @@ def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def _missing_operators(text: str) -> str:
-    """The operators that the converter names as not built in, and unusual number types; empty where it fails otherwise.
-
-    It lists names, then each use as `tf.Conv2D(tensor<1x16x16x3xf16>, ...)`.
-    """
-    found = re.findall(r"^(?:TF Select|Custom) ops: (.+)$", text, re.MULTILINE)
-    names = sorted({name.strip() for row in found for name in row.split(",")})
-    uses = "".join(re.findall(r"^\s*tf\.\w+\(.+$", text, re.MULTILINE))
-    types = [NARROW_OR_WIDE[kind] for kind in sorted(set(re.findall(r"[<x](bf16|f16|f64)>", uses)))]
-    return f"there is none for {', '.join(names)}{' of ' if types else ''}{', '.join(types)}" if names else ""
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
-
-
 def refused_report(bundle: Bundle, error: ClassifierError) -> Report:
-    """The report of a bundle that can't be loaded at all, by no engine."""
+    """The report of a bundle that can't be loaded at all, by no engine, or that compiling has not the memory for."""
+    needed = error.needed_mb if isinstance(error, ModelTooLargeError) else None
     return Report(
         fingerprint=bundle.fingerprint,
         usable=False,
@@ -234,5 +214,6 @@ def refused_report(bundle: Bundle, error: ClassifierError) -> Report:
         labels=None,
         model_sha256="",
         model_bytes=0,
+        measured={} if needed is None else {NEEDED: needed},
         compiled=_now(),
     )

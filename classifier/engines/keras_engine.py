@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from classifier import function_memory, model_memory
 from classifier.arrays import floats
 from classifier.bootstrap import dependencies
 from classifier.bootstrap.archive import PackError
@@ -18,6 +19,7 @@ from classifier.phases import Phases
 if TYPE_CHECKING:
     from array import array
     from collections.abc import Buffer, Callable, Iterator
+    from mmap import mmap
 
     from classifier.bundles.reader import Bundle
     from classifier.bundles.serving import Serving
@@ -46,10 +48,13 @@ class KerasEngine:
         return floats(np.ascontiguousarray(self._call(np.asarray(picture)), np.float32))
 
 
-def open_keras(bundle: Bundle) -> Loaded:
-    """Build the bundle's model, load its weights, trace it and answer once; ModelError if the bundle is at fault."""
+def open_keras(bundle: Bundle, memory: int = 0) -> Loaded:
+    """Build the bundle's model, load its weights, trace it and answer once; ModelError if the bundle is at fault.
+
+    ModelTooLargeError if a function of `memory` bytes (0: any) would not have enough.
+    """
     phases = Phases()
-    model = load(bundle, phases)
+    model = load(bundle, phases, lambda size: model_memory.TENSORFLOW.check(size, memory, begun=True))
     with _blaming_the_bundle(), phases.measure("first"):
         model.answer_once()
     return Loaded(KerasEngine(model.call), model.serving, phases.timings_ms)
@@ -72,9 +77,21 @@ class TracedModel:
         if raw.size != self.shape.units or not np.isfinite(raw).all():
             raise ModelError(f"the model answers a black picture with {raw.size} numbers, not all of them finite")
 
+    def empty(self) -> None:
+        """Give the memory of its variables back, at once and for good; nothing can be asked of it any more."""
+        import tensorflow as tf
 
-def load(bundle: Bundle, phases: Phases) -> TracedModel:
-    """Rebuild the bundle's model from JSON and weights; ModelError if the bundle is at fault."""
+        for variable in self.module.variables_kept:
+            nothing = tf.zeros([0], variable.dtype)
+            tf.raw_ops.AssignVariableOp(resource=variable.handle, value=nothing, validate_shape=False)
+        function_memory.give_back()
+
+
+def load(bundle: Bundle, phases: Phases, check: Callable[[int], None] = lambda _: None) -> TracedModel:
+    """Rebuild the bundle's model from JSON and weights; ModelError if the bundle is at fault.
+
+    `check` gets the bytes of its variables before any is made: what is packed in the file takes more than the file.
+    """
     from classifier.keras_json.architecture import read_architecture
 
     architecture = read_architecture(bundle.parts["architecture"])
@@ -87,7 +104,7 @@ def load(bundle: Bundle, phases: Phases) -> TracedModel:
         _import_keras()
     with _blaming_the_bundle():
         with phases.measure("build"):
-            model = _build(architecture, bundle.parts["weights"])
+            model = _build(architecture, bundle.weights, check)
         shape = _shape(architecture, model, channels_first=channels_first)
         serving = parse_serving(bundle.parts.get("serving"), bundle.parts.get("labels"), shape)
         with phases.measure("trace"):
@@ -157,10 +174,10 @@ def _collecting_no_garbage() -> Iterator[None]:
             gc.enable()
 
 
-def _build(architecture: Architecture, weights: bytes) -> Any:  # noqa: ANN401 - a keras.Model, which has no types
+def _build(architecture: Architecture, weights: bytes | mmap, check: Callable[[int], None]) -> Any:  # noqa: ANN401
     from classifier.keras_weights.loading import load_model
 
-    return load_model(architecture, weights)
+    return load_model(architecture, weights, check)
 
 
 def _traced(model: Any, shape: tuple[int, ...], *, channels_first: bool) -> tuple[Callable[[Any], Any], Any]:  # noqa: ANN401

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from classifier import logs
 from classifier.documents import blamed
-from classifier.errors import ModelError, ModelLoadingError
+from classifier.errors import ModelError, ModelLoadingError, ModelTooLargeError
+from classifier.model_memory import LITERT, TENSORFLOW
 from classifier.phases import Phases
 from classifier.records import Record
 
@@ -59,10 +60,12 @@ class Opener:
         *,
         engine: str,
         patience_s: float,
+        memory: int = 0,
     ) -> None:
+        """What would not fit a function of `memory` bytes (0: not known) is refused before it begins."""
         self._reader, self._compiled = reader, compiled
         self._open_keras, self._open_litert = open_keras, open_litert
-        self._engine, self._patience_s = engine, patience_s
+        self._engine, self._patience_s, self._memory = engine, patience_s, memory
         self._retries: dict[str, _Retry] = {}
 
     def open(
@@ -92,6 +95,12 @@ class Opener:
             return None
         if current is not None and (self._is_patient(snapshot, report, view) or snapshot.identity == current.identity):
             return None
+        try:
+            TENSORFLOW.check_file(snapshot.weights.size, self._memory, published=snapshot.weights.sha256 is not None)
+        except ModelTooLargeError as error:
+            if current is None and self._is_patient(snapshot, report, view):
+                raise ModelLoadingError(f"{error}; its compiled form may fit, and is not there yet") from error
+            raise
         return self._with_keras(snapshot, current, deadline, pulled)
 
     def open_compiled(self, snapshot: Snapshot, view: View, deadline: float) -> LoadedModel | None:
@@ -99,7 +108,10 @@ class Opener:
         report = self._report(snapshot, view, deadline)
         if report is None or not report.usable or not self._due(report):
             return None
-        return self._with_litert(snapshot, report, deadline)
+        try:
+            return self._with_litert(snapshot, report, deadline)
+        except ModelTooLargeError:
+            return None
 
     def awaits(self, snapshot: Snapshot, view: View, deadline: float) -> bool:
         """Whether the snapshot's compiled form is worth waiting for, by who has something else to serve meanwhile."""
@@ -138,7 +150,11 @@ class Opener:
         raise ModelLoadingError("ENGINE=litert, and the bundle has no compiled form yet")
 
     def _with_litert(self, snapshot: Snapshot, report: Report, deadline: float) -> LoadedModel | None:
-        """The compiled form, None if it can't be had now (it is tried again later) or fails (it never is)."""
+        """The compiled form, None if it can't be had now (it is tried again later) or fails (it never is).
+
+        ModelTooLargeError if it does not fit: TensorFlow would take more.
+        """
+        LITERT.check(report.model_bytes, self._memory)
         phases = Phases()
         try:
             with phases.measure("pull"):

@@ -10,7 +10,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from classifier.errors import ModelError, ModelTooLargeError
-from classifier.keras_json import channels, own_layers
+from classifier.keras_json import channels, own_layers, sharing
 from classifier.keras_json.calls import mapped
 from classifier.keras_json.graph import Array, Call, Ellipsis_, Layer, Model, Slice, Tensor
 from classifier.keras_json.layers import LAYERS, OURS
@@ -208,7 +208,7 @@ class Builder:
                 builder._left -= prod(shape)
                 if builder._left < 0:
                     raise builder._too_many()
-                return keras.ops.zeros(shape, dtype=dtype)
+                return sharing.zeros(tuple(shape), keras.backend.standardize_dtype(dtype))
 
         return CountingZeros()
 

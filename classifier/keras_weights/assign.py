@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from classifier.errors import ModelError
+from classifier.keras_json import sharing
 from classifier.keras_weights.variables import KerasLayer, Variable, is_random_state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+
     from classifier.keras_weights.store import Dataset
+
+_PART = 1 << 22
 
 
 class Assigner:
@@ -44,9 +49,9 @@ class Assigner:
         if variable.dtype in ("float16", "float32", "float64"):
             with np.errstate(over="ignore"):
                 array = array.astype(variable.dtype, copy=False)
-        if not np.isfinite(array).all():
+        if not _is_finite(array):
             raise ModelError(f"weights: {dataset.path!r} of layer {place!r} holds NaN or infinity")
-        variable.assign(array)
+        variable.assign(sharing.tensor(array))
         self._set.add(id(variable))
 
     def check_all_set(self, model: KerasLayer) -> None:
@@ -55,6 +60,14 @@ class Assigner:
         missing = [weight.path for weight in left if not is_random_state(weight)]
         if missing:
             raise ModelError(f"weights: {len(missing)} of the model's are not in the file: {', '.join(missing[:10])}")
+
+
+def _is_finite(array: np.ndarray) -> bool:
+    """Whether no number is NaN or infinite, found out in parts: the answer of a whole array takes a quarter of it."""
+    import numpy as np
+
+    flat = array.reshape(-1)
+    return all(bool(np.isfinite(flat[start : start + _PART]).all()) for start in range(0, flat.size, _PART))
 
 
 def _shapes(items: Sequence[Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import prod
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from classifier.errors import ModelError
@@ -11,7 +12,8 @@ from classifier.keras_weights.assign import Assigner
 from classifier.keras_weights.store import Store, open_store
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
+    from mmap import mmap
 
     import keras
 
@@ -20,18 +22,24 @@ if TYPE_CHECKING:
     from classifier.keras_json.limits import Limits
 
 _LEAST_BYTES = 1_000_000
+_FLOAT32_BYTES = 4
 _ROOTS = ("", "model_weights")
 """Where Keras 2 puts weights: a file of weights only, and a whole model's."""
 
 
-def load_model(architecture: Architecture, weights: bytes | Path) -> keras.Model:
-    """Build the model and set every weight from `weights` (bytes of an HDF5 file, or its path).
+def load_model(
+    architecture: Architecture, weights: bytes | mmap | Path, check: Callable[[int], None] = lambda _: None
+) -> keras.Model:
+    """Build the model and set every weight from `weights` (an HDF5 file's bytes, its mapping, or its path).
+
+    `check` gets the bytes that the variables will take before any is made, and may raise. Memory holds them once.
 
     Layouts: Keras 3's, Keras 2's `save_weights`, Keras 2's whole-model file, TensorFlow 2.12's. The model is not
     compiled. Raises ModelError naming layer and shapes where they don't fit, ModelNotAllowedError for a file that reads
     elsewhere, ModelTooLargeError.
     """
     with open_store(weights, _max_bytes(weights, architecture.limits)) as store:
+        check(store.elements * _FLOAT32_BYTES)
         built = architecture.build(stored=store.elements)
         assigner = Assigner()
         try:
@@ -53,10 +61,10 @@ def _of_another_model(error: ModelError, built: Built, store: Store) -> ModelErr
     return ModelError(f"{error}; the file has {store.elements:,} numbers, the architecture asks for {asked:,}")
 
 
-def _max_bytes(weights: bytes | Path, limits: Limits) -> int:
+def _max_bytes(weights: bytes | mmap | Path, limits: Limits) -> int:
     """What a file of this size may declare: zlib shrinks zeros a thousandfold, real weights hardly."""
     try:
-        size = len(weights) if isinstance(weights, bytes) else weights.stat().st_size
+        size = weights.stat().st_size if isinstance(weights, Path) else len(weights)
     except OSError as error:
         raise ModelError(f"weights: {error}") from error
     return min(limits.max_parameters * 4, max(size * limits.max_inflation, _LEAST_BYTES))

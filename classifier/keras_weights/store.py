@@ -9,9 +9,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
+from mmap import mmap
 from typing import TYPE_CHECKING, Final
 
 from classifier.errors import ModelError, ModelNotAllowedError, ModelTooLargeError
+from classifier.keras_json import sharing
+from classifier.keras_weights.buffer import BufferFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,11 +43,20 @@ class Dataset:
         import numpy as np
 
         try:
-            array: np.ndarray = self.node[()]
+            array = self._array()
             if self.node.attrs.get("dtype") in ("bfloat16", b"bfloat16"):
                 array = (np.ascontiguousarray(array).view(np.uint16).astype(np.uint32) << 16).view(np.float32)
         except (OSError, ValueError, RuntimeError, TypeError) as error:
             raise ModelError(f"weights: {self.path!r} can't be read: {error}") from error
+        return array
+
+    def _array(self) -> np.ndarray:
+        import numpy as np
+
+        if not self.node.size or not self.shape:
+            return np.asarray(self.node[()])
+        array = sharing.empty(self.shape, self.node.dtype)
+        self.node.read_direct(array)
         return array
 
 
@@ -83,12 +95,12 @@ class Store:
 
 
 @contextmanager
-def open_store(source: bytes | Path, max_bytes: int) -> Iterator[Store]:
-    """Open weights given as bytes (nothing is written anywhere) or as a path."""
+def open_store(source: bytes | mmap | Path, max_bytes: int) -> Iterator[Store]:
+    """Open weights given as bytes, as a mapped file or as a path; nothing is copied, nothing is written anywhere."""
     import h5py
 
     try:
-        file = h5py.File.in_memory(source) if isinstance(source, bytes) else h5py.File(source, "r")
+        file = h5py.File(BufferFile(source) if isinstance(source, bytes | mmap) else source, "r")
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"weights: not a whole HDF5 file: {error}") from error
     with file:

@@ -66,9 +66,7 @@ class S3:
         if_match: str | None = None,
     ) -> bytes:
         """One whole object: of that version, or only if its ETag still is `if_match`; at most `max_bytes`."""
-        query = {"versionId": version_id} if version_id else {}
-        headers = {"if-match": f'"{if_match}"'} if if_match else {}
-        request = Request(method="GET", bucket=bucket, key=key, query=query, headers=headers, max_bytes=max_bytes)
+        request = _get(bucket, key, version_id, if_match, max_bytes)
         return self._exchange.send(request, deadline).body
 
     def get_tagged(self, bucket: str, key: str, deadline: float, *, max_bytes: int) -> tuple[bytes, str]:
@@ -81,9 +79,19 @@ class S3:
         reply = self._exchange.send(Request(method="HEAD", bucket=bucket, key=key, max_bytes=0), deadline)
         return reply.headers.get("etag", "").strip('"')
 
-    def download(self, bucket: str, key: str, deadline: float, *, max_bytes: int, into: IO[bytes]) -> None:
-        """One whole object into a file, which then holds nothing else; at most `max_bytes`. Errors as of `get`."""
-        self._exchange.send(Request(method="GET", bucket=bucket, key=key, max_bytes=max_bytes, into=into), deadline)
+    def download(
+        self,
+        bucket: str,
+        key: str,
+        deadline: float,
+        *,
+        max_bytes: int,
+        into: IO[bytes],
+        version_id: str | None = None,
+        if_match: str | None = None,
+    ) -> None:
+        """One whole object into a file, which then holds nothing else; the rest as of `get`."""
+        self._exchange.send(replace(_get(bucket, key, version_id, if_match, max_bytes), into=into), deadline)
 
     @contextmanager
     def stream(self, bucket: str, key: str, deadline: float, *, start: int, size: int) -> Iterator[Stream]:
@@ -160,3 +168,10 @@ class Stream:
             return self._opened.read(size)
         except (OSError, HTTPException) as error:
             raise StorageUnavailableError(f"{self._what}: {type(error).__name__}: {error}") from error
+
+
+def _get(bucket: str, key: str, version_id: str | None, if_match: str | None, max_bytes: int) -> Request:
+    """The request for just that version, or that content, where one is named."""
+    query = {"versionId": version_id} if version_id else {}
+    headers = {"if-match": f'"{if_match}"'} if if_match else {}
+    return Request(method="GET", bucket=bucket, key=key, query=query, headers=headers, max_bytes=max_bytes)

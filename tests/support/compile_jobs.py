@@ -35,15 +35,17 @@ class StandIn:
     meanwhile: list[Callable[[], object]] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     pictures: list[bytes] = field(default_factory=list)
+    memory: int = 0
 
-    def __call__(self, bundle: Bundle, pictures: list[bytes], quantize: tuple[str, ...]) -> Compiled:
+    def __call__(self, bundle: Bundle, pictures: list[bytes], quantize: tuple[str, ...], memory: int) -> Compiled:
+        self.memory = memory
         number = 0 if self.alike else len(self.done)
         self.done.append(bundle.fingerprint)
         self.pictures = pictures
         if self.meanwhile:
             self.meanwhile.pop(0)()
         files = {form: f"{form} {bundle.fingerprint} {number}".encode() for form in ("float32", *quantize)}
-        if bundle.parts["weights"].startswith(b"broken"):
+        if bytes(bundle.weights).startswith(b"broken"):
             raise ModelError("broken weights")
         return report_on(bundle, files), files
 

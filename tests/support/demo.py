@@ -61,6 +61,7 @@ def demo(
     *,
     compiling: bool = False,
     handlers: str = "loopback",
+    memory_mb: Mapping[str, int] = {},
     **environment: str,
 ) -> Iterator[Demo]:
     """Serve `bundle` from fresh buckets with serverless.yml's functions; links may point to this machine.
@@ -75,6 +76,7 @@ def demo(
         replace(
             function,
             handler=function.handler.replace("handler.", f"{handlers}."),
+            memory_mb=memory_mb.get(function.name.rpartition("-")[2], function.memory_mb),
             environment={**function.environment, "SWAP_SETTLE_SECONDS": "1", **environment},
             rules=function.rules if compiling else (),
         )

@@ -42,11 +42,17 @@ def opened(name: str) -> Loaded:
 class World:
     """A prefix with one bundle, and an opener over it."""
 
-    def __init__(self, bucket: Bucket, engine: str = "auto", patience_s: float = 3600) -> None:
+    def __init__(self, bucket: Bucket, engine: str = "auto", patience_s: float = 3600, memory: int = 0) -> None:
         self.bucket = bucket
         self.store = ModelStore.at(bucket.s3, bucket.name, PREFIX, settle_s=0, max_bytes=10_000)
         self.opener = Opener(
-            self.store.bundles, self.store.compiled, self._keras, self._litert, engine=engine, patience_s=patience_s
+            self.store.bundles,
+            self.store.compiled,
+            self._keras,
+            self._litert,
+            engine=engine,
+            patience_s=patience_s,
+            memory=memory,
         )
         self.litert_fails = False
 

@@ -35,10 +35,10 @@ class CountingEngine:
     def open(self, bundle: Bundle) -> Loaded:
         self.before()
         self.opened.append(bundle.fingerprint)
-        if bundle.parts["weights"].startswith(b"broken"):
+        if bytes(bundle.weights).startswith(b"broken"):
             raise ModelError("broken weights")
         serving = parse_serving(bundle.parts.get("serving"), bundle.parts.get("labels"), SHAPE)
-        return Loaded(_Answer(bundle.parts["architecture"], bundle.parts["weights"]), serving, {"build": 1.0})
+        return Loaded(_Answer(bundle.parts["architecture"], bytes(bundle.weights)), serving, {"build": 1.0})
 
 
 @dataclass

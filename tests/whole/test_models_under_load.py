@@ -64,12 +64,14 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
 @pytest.fixture
 def served(s3_server: LocalS3, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Demo]:
     """A local Lambda whose place is `prod`, empty so far."""
-    name, settings = f"load-{uuid.uuid4().hex[:8]}", {"MODEL_CHECK_SECONDS": "1", "COMPILE_PATIENCE_SECONDS": "0"}
+    name = f"load-{uuid.uuid4().hex[:8]}"
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.endpoint)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with demo(s3_server, name, tmp_path, compiling=False, ENGINE="auto", **settings) as running:
+    with demo(
+        s3_server, name, tmp_path, compiling=False, ENGINE="auto", MODEL_CHECK_SECONDS="1", COMPILE_PATIENCE_SECONDS="0"
+    ) as running:
         yield running
 
 

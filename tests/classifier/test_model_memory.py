@@ -1,0 +1,61 @@
+"""What a model takes is known before: the rules at their edges, and what a refusal says."""
+
+from __future__ import annotations
+
+import pytest
+
+from classifier import function_memory, model_memory
+from classifier.errors import ModelTooLargeError
+from classifier.model_memory import COMPILING, IDLE_MB, LITERT, MB, TENSORFLOW, Rule
+
+VGG16 = 138_357_544 * 4
+"""Parameters with its top, of the size that keras.applications names."""
+
+
+@pytest.fixture(autouse=True)
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(function_memory, "resident", lambda: IDLE_MB * MB)
+
+
+@pytest.mark.parametrize(("rule", "most"), [(LITERT, (1.4, 45)), (TENSORFLOW, (2.3, 350)), (COMPILING, (3.5, 600))])
+@pytest.mark.parametrize("size", [3_500_000, 14 * MB, VGG16, 1 << 30])
+def test_no_rule_asks_for_more_than_was_promised(rule: Rule, most: tuple[float, int], size: int) -> None:
+    assert rule.peak_mb(size) <= most[0] * size / MB + most[1] + 1
+
+
+@pytest.mark.parametrize("rule", [LITERT, TENSORFLOW, COMPILING])
+def test_a_model_fits_to_the_megabyte(rule: Rule) -> None:
+    needed = rule.peak_mb(VGG16)
+    rule.check(VGG16, needed * MB)
+    with pytest.raises(ModelTooLargeError) as refused:
+        rule.check(VGG16, (needed - 1) * MB)
+    assert refused.value.needed_mb == needed
+    assert str(refused.value) == (
+        f"{rule.name} needs {needed:,} MB for a model of 528 MB, the function has {needed - 1:,} MB: "
+        f"raise the parameter `{rule.parameter}`"
+    )
+
+
+def test_the_parameters_named_are_those_of_the_template() -> None:
+    assert (LITERT.parameter, TENSORFLOW.parameter, COMPILING.parameter) == ("memory", "memory", "compileMemory")
+
+
+def test_what_is_in_use_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new model is loaded beside the one that serves."""
+    monkeypatch.setattr(function_memory, "resident", lambda: (IDLE_MB + 500) * MB)
+    needed = LITERT.peak_mb(VGG16)
+    LITERT.check(VGG16, (needed + 500) * MB)
+    with pytest.raises(ModelTooLargeError, match="beside 500 MB that are in use"):
+        LITERT.check(VGG16, (needed + 499) * MB)
+
+
+def test_an_engine_that_is_loaded_already_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(function_memory, "resident", lambda: TENSORFLOW.base_mb * MB)
+    TENSORFLOW.check(VGG16, TENSORFLOW.peak_mb(VGG16) * MB, begun=True)
+    with pytest.raises(ModelTooLargeError):
+        TENSORFLOW.check(VGG16, TENSORFLOW.peak_mb(VGG16) * MB)
+
+
+def test_where_the_memory_is_not_known_everything_fits() -> None:
+    COMPILING.check(1 << 40, model_memory.stated({}))
+    assert model_memory.stated({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512"}) == 512 * MB
