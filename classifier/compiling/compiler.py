@@ -51,6 +51,8 @@ def compile_bundle(
     ModelTooLargeError for one that a function of `memory` bytes (0: any) can't compile.
     """
     phases = Phases()
+    if memory:
+        return_freed_memory()
     model = load(bundle, phases, lambda size: COMPILING.check(size, memory, begun=True))
     return compile_traced(bundle, model, pictures, quantize, phases, keep=False)
 
@@ -73,7 +75,6 @@ def compile_traced(
     files: dict[str, bytes] = {}
     measured: dict[str, Any] = {"probes": len(probes), "tensorflow": {"milliseconds": reference.milliseconds}}
     with saved(model) as folder:
-        return_freed_memory()  # not before: it slows down what was just measured
         if not keep:
             model.empty()
         for form in ("float32", *quantize):
