@@ -21,6 +21,7 @@ from lifecycle.place import Place, find_place, s3_trouble
 from lifecycle.preparing import compiled_facts
 from lifecycle.release import MAX_PUT_BYTES, VERSIONS, usable_report
 from lifecycle.timeline import BY_HAND, LOOK_S, Timeline, read_timeline
+from lifecycle.verify import share
 
 if TYPE_CHECKING:
     import argparse
@@ -49,6 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="source", required=True, metavar="PLACE", help="s3://bucket/prefix or a stage")
     parser.add_argument("--to", required=True, metavar="PLACE", help="s3://bucket/prefix or a stage")
     parser.add_argument("--unverified", action="store_true", help="promote a model that nobody verified")
+    parser.add_argument(
+        "--min-accuracy", type=share, metavar="SHARE", help="refuse below this accuracy of `verify --against`"
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what it would do")
 
 
@@ -62,6 +66,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     candidate = _candidate(source, read_timeline(source), console)
     if candidate.doubt and not options.unverified:
         raise ModelsError(f"refused: {candidate.version} {candidate.doubt}. Run verify, or say --unverified")
+    if options.min_accuracy is not None:
+        _require(options.min_accuracy, source, candidate.version)
     if before == candidate.version:
         result = {"from": source.url, "to": target.url, "version": before, "changed": False}
         console.result(result, [f"{before} serves at {target.url} already."])
@@ -71,6 +77,15 @@ def run(options: argparse.Namespace, console: Console) -> int:
         record.write(target, _document(candidate, source, objects), there.current)
     console.result(*_told(source, target, candidate, there, dry_run=options.dry_run))
     return 0
+
+
+def _require(least: float, place: Place, version: str) -> None:
+    """ModelsError unless `verify --against` found this accuracy, by the engine that is worse."""
+    known = (read_mark(place, version) or {}).get("accuracy")
+    if not known:
+        raise ModelsError(f"refused: nobody knows how accurate {version} is. Run verify --against DIR")
+    if min(known.values()) < least:
+        raise ModelsError(f"refused: {min(known.values()):.1%} of {version}'s answers were right, not {least:.1%}")
 
 
 def _candidate(place: Place, timeline: Timeline, console: Console) -> Candidate:

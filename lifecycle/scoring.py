@@ -6,6 +6,7 @@ label's score; the expected calibration error is the mean over pictures of |accu
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BINS = 10
+ENOUGH_TO_TELL = 20
+"""Pictures from which on a model is compared with guessing."""
+CHANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,35 @@ class Quality:
             "labels": list(labels),
             "confusion": [list(row) for row in self.confusion],
         }
+
+
+def faults(quality: Quality, labels: Sequence[str], least: float | None) -> list[str]:
+    """What speaks against a model of this quality, a sentence each; `least` is the share of right answers asked for.
+
+    It is no better than guessing when always naming the most frequent class would be right as often, by chance, in more
+    than one of twenty sets of as many pictures (one-sided exact binomial test).
+    """
+    found = []
+    if least is not None and quality.accuracy < least:
+        found.append(f"{quality.accuracy:.1%} of {quality.pictures} pictures are right, at least {least:.1%} must be")
+    of_class = [sum(row) for row in quality.confusion]
+    named = [sum(column) for column in zip(*quality.confusion, strict=True)]
+    if quality.pictures >= ENOUGH_TO_TELL and sum(map(bool, of_class)) > 1:
+        if max(named) == quality.pictures:
+            found.append(f"every picture gets the label {labels[named.index(max(named))]!r}")
+        elif _by_chance(round(quality.accuracy * quality.pictures), quality.pictures, max(of_class)) > CHANCE:
+            guessing = max(of_class) / quality.pictures
+            found.append(f"{quality.accuracy:.1%} right is no better than guessing, which is right {guessing:.1%}")
+    return found
+
+
+def _by_chance(right: int, pictures: int, most_frequent: int) -> float:
+    """The probability of `right` or more by always naming a class with that share."""
+    share = most_frequent / pictures
+    return math.fsum(
+        math.comb(pictures, count) * share**count * (1 - share) ** (pictures - count)
+        for count in range(right, pictures + 1)
+    )
 
 
 def judge(scores: NDArray[np.float32], classes: Sequence[int]) -> Quality:

@@ -20,6 +20,7 @@ from lifecycle.errors import PlaceError, UsageError
 from lifecycle.labelled import known, labelled, model_input
 from lifecycle.marks import write_mark
 from lifecycle.place import find_place
+from lifecycle.scoring import faults
 from lifecycle.timeline import LOOK_S, Timeline, read_timeline
 
 if TYPE_CHECKING:
@@ -49,12 +50,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("place", nargs="?", metavar="PLACE", help="s3://bucket/prefix or a stage")
     parser.add_argument("--version", metavar="VERSION", help="a version of `list`; by default the one that serves")
     parser.add_argument("--against", type=Path, metavar="DIR", help="pictures, in a folder for each label")
+    parser.add_argument(
+        "--min-accuracy", type=share, metavar="SHARE", help="least share of right answers to pass: 0.9 or 90%%"
+    )
     parser.add_argument("--picture", type=Path, metavar="FILE", help="where the picture goes (verify.svg)")
     parser.add_argument("--dry-run", action="store_true", help="don't keep the verdict in S3")
 
 
+def share(text: str) -> float:
+    """A share of 1, or a percentage."""
+    import argparse
+
+    number, percent = text.removesuffix("%"), text.endswith("%")
+    try:
+        value = float(number) / (100 if percent else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a share such as 0.9 or 90%")
+    return value
+
+
 def run(options: argparse.Namespace, console: Console) -> int:
     """Verify; 1 if something is wrong."""
+    if options.min_accuracy is not None and not options.against:
+        raise UsageError("--min-accuracy needs pictures whose labels are known: give --against DIR")
     place = find_place(options.place)
     timeline = read_timeline(place)
     console.progress("reading the model and loading it with both engines")
@@ -62,11 +82,14 @@ def run(options: argparse.Namespace, console: Console) -> int:
     agreement = _compare(served)
     pictures = _pictures(options.against, served.serving) if options.against else []
     qualities = _judge(served, pictures, console) if pictures else {}
+    for quality in list(qualities.values())[-1:]:  # the engine that serves
+        served.problems.extend(faults(quality, served.serving.labels, options.min_accuracy))
     evidence = _pipeline(served, pictures, console) if pictures else None
     drawn = _draw(options, served, qualities)
     verdict = {"passed": not served.problems, "problems": served.problems, "checked": record.now(), **agreement}
     if qualities:
         verdict["accuracy"] = {name: quality.accuracy for name, quality in qualities.items()}
+        verdict["pictures"] = next(iter(qualities.values())).pictures
     if evidence:
         verdict["pipeline"] = {"published_is_best": evidence.better_than(served.serving.preprocessing) is None}
     if not options.dry_run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,33 @@ def test_verifying_passes_and_is_kept_for_promoting(place: Place, sources: Path,
     mark = read_mark(place, version)
     assert mark is not None
     assert mark["passed"]
+
+
+@pytest.mark.usefixtures("place")
+def test_accuracy_is_kept_shown_and_asked_for(sources: Path, capsys: Any, tmp_path: Path) -> None:
+    publish(capsys, sources / "bundle")
+    promote = ["promote", "--from", "dev", "--to", "prod", "--min-accuracy"]
+    assert main([*promote, "50%"]) == 1
+    assert "Run verify --against DIR" in capsys.readouterr().err
+    for index in range(12):  # the same pictures under two labels: half of them are wrong at least
+        for label in LABELS[:2]:
+            (tmp_path / label).mkdir(exist_ok=True)
+            write_picture(tmp_path / label / f"{index}.png", (index * 10, 10, 200))
+    verify = ["verify", "--against", str(tmp_path), "--picture", str(tmp_path / "p.svg"), "--min-accuracy"]
+    assert main([*verify, "60%"]) == 1
+    said = capsys.readouterr().out
+    assert re.search(r"Problem  [\d.]+% of 24 pictures are right, at least 60\.0% must be", said)
+    assert re.search(r"Problem  (every picture gets the label|.* is no better than guessing)", said)
+    assert main(["show", "dev"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"Checked  .*: failed: .*% right by litert", shown)
+    assert f"Labels   {', '.join(LABELS)}" in shown
+    assert main([*promote, "1%"]) == 1
+    assert "failed verification" in capsys.readouterr().err
+    assert main([*promote, "60%", "--unverified"]) == 1
+    assert "answers were right, not 60.0%" in capsys.readouterr().err
+    assert main(["verify", "--min-accuracy", "0.5"]) == 2
+    assert "needs pictures whose labels are known" in capsys.readouterr().err
 
 
 def test_a_compiled_form_that_was_damaged_fails_verification_and_is_not_promoted(
