@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
+
+from classifier.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -105,14 +106,22 @@ def _encryption(value: str) -> str:
     return value
 
 
+class Variable(Record):
+    """The environment variable that one setting is read from; without a default it is needed."""
+
+    name: str
+    parse: Callable[[str], Any]
+    default: str | None
+    expected: str
+    meaning: str
+
+
 def _setting(variable: str, parse: Callable[[str], Any], default: str | None, expected: str, meaning: str) -> Any:  # noqa: ANN401
-    meta = {"variable": variable, "parse": parse, "default": default, "expected": expected, "meaning": meaning}
-    return field(metadata=meta)
+    return Variable(variable, parse, default, expected, meaning)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """The function's settings. Sizes are bytes, times are seconds, areas are pixels."""
+class Settings(Record, kw_only=True):
+    """The function's settings, made by `from_env` only. Sizes are bytes, times are seconds, areas are pixels."""
 
     model_bucket: str = _setting("MODEL_BUCKET", _text, None, "a bucket name", "bucket of the model bundle")
     model_prefix: str = _setting("MODEL_PREFIX", _prefix, "models/dev/", "a key prefix", "prefix of the bundle in it")
@@ -261,20 +270,24 @@ class Settings:
     )
 
     @classmethod
+    def variables(cls) -> Mapping[str, Variable]:
+        """The variable of each field, in their order."""
+        return cls._defaults
+
+    @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
         """Read every setting from `environ`; SettingsError names all problems at once."""
         values: dict[str, Any] = {}
         problems: list[str] = []
-        for item in fields(cls):
-            meta = item.metadata
-            raw = environ.get(meta["variable"], meta["default"])
-            if not raw and meta["default"] is None:
-                problems.append(f"{meta['variable']} is not set: expected {meta['expected']}")
+        for field, variable in cls.variables().items():
+            raw = environ.get(variable.name, variable.default)
+            if not raw and variable.default is None:
+                problems.append(f"{variable.name} is not set: expected {variable.expected}")
                 continue
             try:
-                values[item.name] = meta["parse"](raw)
+                values[field] = variable.parse(raw or "")
             except ValueError:
-                problems.append(f"{meta['variable']}={raw!r}: expected {meta['expected']}")
+                problems.append(f"{variable.name}={raw!r}: expected {variable.expected}")
         if problems:
             raise SettingsError("; ".join(problems))
         return cls(**values)

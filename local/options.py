@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +53,7 @@ def port(text: str) -> int:
 def setting(text: str) -> tuple[str, str]:
     """NAME=VALUE, NAME being a variable of the settings."""
     name, equals, value = text.partition("=")
-    known = {field.metadata["variable"] for field in fields(Settings)}
+    known = {variable.name for variable in Settings.variables().values()}
     if not equals or name not in known:
         raise argparse.ArgumentTypeError(f"{text!r}: expected NAME=VALUE, NAME as in docs/reference/settings.md")
     return name, value

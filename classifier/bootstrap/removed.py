@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from classifier.bootstrap import archive
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from importlib.machinery import ModuleSpec
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
 class RemovedModuleFinder:
     """The last finder of `sys.meta_path`: asked only for modules that nobody else has. Reads the pack's guide then."""
 
-    def __init__(self, pack: Path) -> None:
+    def __init__(self, pack: Path | str) -> None:
         self._pack = pack
         self._rules: dict[str, str] | None = None
         self._packed: set[str] = set()
@@ -37,11 +35,16 @@ class RemovedModuleFinder:
             if rule:
                 raise ModuleNotFoundError(f"No module named {name!r}: {rule}", name=name)
         if not self.is_unpacked and parts[0] in self._packed:
-            raise ModuleNotFoundError(f"No module named {name!r}: {self._pack.name} is not unpacked yet", name=name)
+            pack = str(self._pack).rpartition("/")[2]
+            raise ModuleNotFoundError(f"No module named {name!r}: {pack} is not unpacked yet", name=name)
         return None
 
     def _load(self) -> dict[str, str]:
-        guide = archive.read_guide(self._pack)
+        from pathlib import Path  # here, as most sandboxes ask for no such module
+
+        from classifier.bootstrap import archive
+
+        guide = archive.read_guide(Path(self._pack))
         self._rules = {
             module: f"the packer's rule {rule!r} removed it ({entry['reason']})"
             for rule, entry in guide["removed"].items()

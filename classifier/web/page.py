@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from pathlib import Path
 
 from classifier.web.responses import Response
 
@@ -24,6 +23,8 @@ def docs_response() -> Response:
 
 
 def _page(name: str, embed_origins: str) -> Response:
+    from pathlib import Path
+
     html = (Path(__file__).parent / name).read_text(encoding="utf-8")
     policy = (
         f"default-src 'none'; script-src {_hashes('script', html)}; style-src {_hashes('style', html)}; "

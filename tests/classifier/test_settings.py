@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -90,14 +89,14 @@ def test_every_problem_is_in_one_error() -> None:
 
 
 def test_each_setting_has_its_own_variable_and_says_what_it_means() -> None:
-    metadata = [field.metadata for field in fields(Settings)]
-    assert len({meta["variable"] for meta in metadata}) == len(metadata)
-    for meta in metadata:
-        assert meta["variable"].isupper()
-        assert meta["meaning"]
-        assert meta["expected"]
+    variables = Settings.variables().values()
+    assert len({variable.name for variable in variables}) == len(variables)
+    for variable in variables:
+        assert variable.name.isupper()
+        assert variable.meaning
+        assert variable.expected
 
 
 def test_every_default_is_a_value_that_could_have_been_given() -> None:
-    defaults = {f.metadata["variable"]: f.metadata["default"] for f in fields(Settings) if f.metadata["default"]}
+    defaults = {variable.name: variable.default for variable in Settings.variables().values() if variable.default}
     assert Settings.from_env({**NEEDED, **defaults}) == Settings.from_env(NEEDED)

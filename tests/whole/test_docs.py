@@ -7,7 +7,6 @@ import re
 import shlex
 import subprocess
 import sys
-from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -50,9 +49,8 @@ def test_the_settings_table_is_what_the_code_reads() -> None:
     def default(value: str | None) -> str:
         return "(needed)" if value is None else value or "(empty)"
 
-    metas = [cast("dict[str, Any]", item.metadata) for item in fields(Settings)]
     assert table("settings", SETTINGS) == [
-        (meta["variable"], default(meta["default"]), meta["meaning"]) for meta in metas
+        (variable.name, default(variable.default), variable.meaning) for variable in Settings.variables().values()
     ]
 
 
@@ -143,7 +141,7 @@ def test_npms_commands_in_the_documentation_exist_with_their_options(command: st
 @pytest.mark.parametrize("command", [command for command in commands() if command.startswith("npx")])
 def test_the_frameworks_commands_in_the_documentation_exist_with_their_options(command: str) -> None:
     _, tool, verb, *words = shlex.split(command)
-    settings = {cast("dict[str, Any]", item.metadata)["variable"] for item in fields(Settings)}
+    settings = {variable.name for variable in Settings.variables().values()}
     assert tool == "serverless"
     assert given_options(words) <= set(framework()[verb])
     assert set(re.findall(r"--param (\w+)=", command)) <= parameters() | settings

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from classifier.settings import Settings
 
 def problems(given: dict[str, str]) -> list[str]:
     """One sentence for each variable that is none, or whose value can't be read."""
-    known = {item.metadata["variable"]: item.metadata for item in fields(Settings)}
+    known = {variable.name: variable for variable in Settings.variables().values()}
     found = []
     for name, value in given.items():
         if name not in known:
@@ -26,9 +25,9 @@ def problems(given: dict[str, str]) -> list[str]:
             found.append(f"there is no setting {name}" + (f": the nearest is {near[0]}" if near else ""))
             continue
         try:
-            known[name]["parse"](value)
+            known[name].parse(value)
         except ValueError:
-            found.append(f"{name}={value}: expected {known[name]['expected']}")
+            found.append(f"{name}={value}: expected {known[name].expected}")
     return found
 
 

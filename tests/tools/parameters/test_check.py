@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-from dataclasses import fields
 from functools import cache
 from typing import Any
 
@@ -153,7 +152,7 @@ def test_the_list_is_serverless_ymls() -> None:
     found = plugin({})["list"]
     listed = {name: one.get("unset") for name, one in found["PARAMETERS"].items()}
     assert listed == template()["params"]["default"]
-    ours = {item.metadata["variable"] for item in fields(Settings)}
+    ours = {variable.name for variable in Settings.variables().values()}
     assert set(found["SET_BY"]) == ours & set(template()["provider"]["environment"])
     text = (PROJECT / "serverless.yml").read_text()
     used = set(re.findall(r"\$\{(?:param|given):(\w+)", text))
