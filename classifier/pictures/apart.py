@@ -79,7 +79,7 @@ def _request(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> byte
     described = {name: value for name, value in as_dict(picture).items() if name != "data"}
     left = function_memory.left(limits.function_memory_bytes)
     memory = MEMORY_BYTES if left is None else min(MEMORY_BYTES, left)
-    head = {"picture": described, "spec": spec.to_json(), "limits": as_dict(limits), "memory": memory}
+    head = {"picture": described, "spec": as_dict(spec), "limits": as_dict(limits), "memory": memory}
     return json.dumps(head).encode() + b"\n" + picture.data
 
 
@@ -101,13 +101,17 @@ def _limit(seconds: float, memory: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (whole, whole + 1))
 
 
+def _unchangeable(value: Any) -> Any:  # noqa: ANN401  (whatever a field holds)
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _reply(request: dict[str, Any], data: bytes) -> bytes:
     from classifier.pictures.headers.picture import ImageLimits, Picture
     from classifier.pictures.preprocessing import Preprocessing
     from classifier.pictures.render import render
 
     picture = Picture(**request["picture"], data=data)
-    spec = Preprocessing.from_json(request["spec"], (None, None, None))
+    spec = Preprocessing(**{name: _unchangeable(value) for name, value in request["spec"].items()})
     try:
         done = render(picture, spec, ImageLimits(**request["limits"]))
     except ImageError as error:

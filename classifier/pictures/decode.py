@@ -45,6 +45,9 @@ def decode(picture: Picture, spec: Preprocessing, limits: ImageLimits, deadline:
     """
     seconds, memory = _estimate(picture)
     memory += picture.pixels * _ALPHA_BYTES if spec.color == "rgba" else 0
+    nanoseconds, size = _resize_costs(spec)
+    decoded = picture.pixels // large_scale(picture) ** 2
+    seconds, memory = seconds + decoded * nanoseconds / 1e9, memory + decoded * size
     left = function_memory.left(limits.function_memory_bytes)
     if left is not None and memory > left:
         raise ImageDimensionsError(f"{picture} takes {memory} bytes to decode, {left} are left")
@@ -53,6 +56,15 @@ def decode(picture: Picture, spec: Preprocessing, limits: ImageLimits, deadline:
 
         return decode_apart(picture, spec, limits, deadline)
     return render(picture, spec, limits)
+
+
+def _resize_costs(spec: Preprocessing) -> tuple[int, int]:
+    """Most nanoseconds and bytes a pixel for the resizes of TensorFlow and OpenCV that read every pixel."""
+    if (spec.pixels == "keras" and not spec.own) or spec.filter in {"nearest", "linear"}:
+        return 0, 0
+    if spec.antialias:
+        return (150, 8) if spec.filter in {"bilinear", "bicubic", "lanczos3"} else (600, 8)
+    return (0, 0) if spec.filter == "bilinear" else (150, 8)
 
 
 def _estimate(picture: Picture) -> tuple[float, int]:

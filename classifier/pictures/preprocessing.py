@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from classifier.arrays import FLOAT_BYTES, shaped
 from classifier.pictures.scaling import Steps, scaled
-from classifier.records import Record
+from classifier.records import Record, as_dict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -48,6 +48,7 @@ FIELDS = (
     *("size", "resize", "filter", "color", "scale", "mean", "std", "fast_decode"),
     *("pixels", "antialias", "resize_to", "standardize"),
 )
+RESIZING = frozenset({"size", "resize", "filter", "antialias", "resize_to"})
 MAX_SIDE = 4096
 """Largest side of a model's input. Together with the filter's weights it bounds the memory that resizing takes."""
 
@@ -80,7 +81,8 @@ class Preprocessing(Record, kw_only=True):
     `size` is (height, width) in pixels, as in Keras's `target_size`. `mean` and `std`, one number or one a channel in
     the order of `color`, replace `scale`: (pixel - mean) / std with pixels of 0 to 255. `pixels` says whose decoder and
     whose resize are meant. With `resize_to`, (height, width) or the shorter side, the picture is resized to that, and
-    the middle of `size` is cut out. `standardize` comes last.
+    the middle of `size` is cut out. `standardize` comes last. `own`: a model that resizes by itself gets what its own
+    layer makes of the picture; size, resize, filter and antialias are that layer's, a resize of TensorFlow's.
     """
 
     size: tuple[int, int]
@@ -95,6 +97,7 @@ class Preprocessing(Record, kw_only=True):
     std: tuple[float, ...] | None = None
     standardize: Standardize = "none"
     fast_decode: bool = False
+    own: bool = False
 
     @property
     def channels(self) -> int:
@@ -117,18 +120,31 @@ class Preprocessing(Record, kw_only=True):
             raise PreprocessingError(reader.problems)
         return cls(**values)
 
+    @classmethod
+    def of_own_layer(cls, given: object, layer: Mapping[str, Any], channels: int | None) -> Self:
+        """For a model whose first layer resizes: its fields (see keras_json.resizing) where serving.json has none.
+
+        Raises PreprocessingError as `from_json` does.
+        """
+        if not isinstance(given, dict) or RESIZING & given.keys():
+            return cls.from_json(given, (None, None, channels))
+        height, width = layer["size"]
+        read = cls.from_json(given, (height, width, channels))
+        fields = {name: layer[name] for name in ("resize", "filter", "antialias")}
+        return cls(**{**as_dict(read), **fields, "own": True})
+
     def to_json(self) -> dict[str, Any]:
         """Return the specification as serving.json would hold it, defaults included."""
         scaling: dict[str, Any] = {"scale": self.scale}
         if self.mean is not None or self.std is not None:
             scaling = {"mean": list(self.mean or (0.0,)), "std": list(self.std or (1.0,))}
-        fixed = {"size": list(self.size), "resize": self.resize, "filter": self.filter, "color": self.color}
-        return {**self._asked_for(), **fixed, **scaling, "fast_decode": self.fast_decode}
+        resized = {} if self.own else {"size": list(self.size), "resize": self.resize, "filter": self.filter}
+        return {**self._asked_for(), **resized, "color": self.color, **scaling, "fast_decode": self.fast_decode}
 
     def _asked_for(self) -> dict[str, Any]:
         """What is not said unless it was asked for: bundles and replies from before it was known stay as they are."""
         resize_to = list(self.resize_to) if isinstance(self.resize_to, tuple) else self.resize_to
-        asked = {"pixels": self.pixels, "antialias": self.antialias, "resize_to": resize_to}
+        asked = {"pixels": self.pixels, "antialias": self.antialias and not self.own, "resize_to": resize_to}
         return {
             name: value
             for name, value in {**asked, "standardize": self.standardize}.items()

@@ -85,9 +85,18 @@ def _pixels(image: Image, orientation: int, spec: Preprocessing) -> bytes:
     if spec.pixels == "opencv":
         from classifier.pictures.pipelines import decoders, opencv_pixels
 
-        image = opencv_pixels.resized(decoders.opencv_image(image, spec.color), spec)
+        image = decoders.opencv_image(image, spec.color)
+        image = image if spec.own else opencv_pixels.resized(image, spec)
+    elif spec.own:
+        image = converted(image, _MODES[spec.color])
     else:
         image = _resized(converted(image, _MODES[spec.color]), spec)  # some palettes break only in conversion
+    if spec.own:
+        from classifier.pictures.pipelines.finish import finished
+        from classifier.pictures.pipelines.samples import Plain
+        from classifier.pictures.pipelines.tensorflow_pixels import resized
+
+        return finished(resized(Plain(image), spec), spec)
     return standardized(image, spec)
 
 

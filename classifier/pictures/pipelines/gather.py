@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 BYTES = {"L": 1, "RGB": 3, "F": 4}
 """Bytes of a pixel."""
+FEW_ROWS = 4
+"""Less than this part of the rows is cut out one by one, so that no copy is made of a large picture."""
 
 
 class Pick(Record):
@@ -65,6 +67,9 @@ def gather_rows(images: Sequence[Image], rows: Sequence[int]) -> Image:
     stride = first.width * BYTES[first.mode]
     taken = []
     for image in images:
+        if len(rows) * FEW_ROWS < image.height:
+            taken += [image.crop((0, row, image.width, row + 1)).tobytes() for row in rows]
+            continue
         data = image.tobytes()
         taken += [data[row * stride : row * stride + stride] for row in rows]
     return Pillow.frombytes(first.mode, (first.width, len(taken)), b"".join(taken))
