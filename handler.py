@@ -157,6 +157,8 @@ def _app() -> App:
     """Built once. In Lambda that is in INIT, where a wrong setting shows at once and pulling the model begins."""
     app = build(os.environ)
     app.prepare(os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", ""))
+    from classifier.links import fetch, netguard  # noqa: F401 - for a first request that is a link
+
     return app
 
 

@@ -6,7 +6,6 @@ cookie or password takes part. `Content-Type` is not looked at: the bytes decide
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ from classifier.links.dial import addresses, connect, secure, system_tls
 from classifier.links.http1 import Head, read_body, read_head
 from classifier.links.link import Link, follow, parse_link
 from classifier.links.wire import Wire
+from classifier.records import Record
 
 if TYPE_CHECKING:
     import ssl
@@ -54,8 +54,7 @@ OTHER_HOST = "Links to this host are not taken here."
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchLimits:
+class FetchLimits(Record, kw_only=True):
     """What one link may cost. Sizes are bytes, `timeout_s` is for the link in all, look-ups and redirects included."""
 
     max_bytes: int = 10_000_000
@@ -65,8 +64,7 @@ class FetchLimits:
     max_head_fields: int = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
+class Client(Record, kw_only=True):
     """What a link's server is told: which formats we read, and whom its owner can write to."""
 
     formats: tuple[str, ...] = ("JPEG", "PNG", "GIF", "WEBP", "BMP")

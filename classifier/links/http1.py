@@ -8,11 +8,11 @@ Rules: RFC 9112. Errors: FetchError and its classes, ImageTooLargeError, and Tim
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from classifier.errors import FetchError, FetchIncompleteError, ImageTooLargeError
 from classifier.links.wire import BrokenStreamError
+from classifier.records import Record
 
 if TYPE_CHECKING:
     from classifier.links.wire import Wire
@@ -31,8 +31,7 @@ _FIELD_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110's token: n
 _CHUNK_SIZE = re.compile(rb"0*([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?")
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Record):
     """Status and header fields of a final reply, names in lower case."""
 
     status: int

@@ -8,10 +8,10 @@ netguard's decision.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
 from classifier.errors import LinkError, UrlCredentialsError, UrlHostError, UrlPortError, UrlSchemeError
+from classifier.records import Record
 
 MAX_LINK_CHARS = 8000
 """RFC 9110 section 4.1 asks for at least 8000; signed S3 links need about 2000."""
@@ -31,8 +31,7 @@ _DOTS = str.maketrans("\u3002\uff0e\uff61", "...")
 _AS_IS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~!$&'()*+,;=:@/?%")
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Record):
     """A well-formed http or https link, its host in ASCII, its fragment dropped.
 
     `target` is path and query as they are sent. `address` is set when the host is an IP address, not a name.

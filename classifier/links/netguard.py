@@ -8,9 +8,10 @@ of that.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
+
+from classifier.records import Record
 
 NOT_PUBLIC_V4 = {
     "0.0.0.0/8": "this network, RFC 791",
@@ -55,8 +56,7 @@ INTERNAL_V4 = (
 """What a network's own NAT64 could lead to: its hosts, this one and the cloud's services."""
 
 
-@dataclass(frozen=True, slots=True)
-class AddressRule:
+class AddressRule(Record):
     """Which ports and addresses may be dialled: public addresses, and the networks of `also_allowed`.
 
     `ports` of None means any port; `hosts` of None any host, and none of them is spared the look at its addresses.

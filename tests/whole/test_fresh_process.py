@@ -177,8 +177,9 @@ print(json.dumps({"codes": codes, "engine": loaded and loaded.engine.name, "new"
 
 @pytest.mark.tensorflow
 def test_init_loads_the_model_and_leaves_nothing_to_import_to_a_first_picture(compiled: Bucket, tmp_path: Path) -> None:
-    said = _served(AFTER_INIT, list(map(_upload, FORMATS)), compiled, tmp_path)
-    assert said == {"codes": [None] * len(FORMATS), "engine": "litert", "new": []}
+    link = _event("imagelink=http://10.0.0.1/a.jpg")
+    said = _served(AFTER_INIT, [link, *map(_upload, FORMATS)], compiled, tmp_path)
+    assert said == {"codes": ["url_host_not_allowed", *[None] * len(FORMATS)], "engine": "litert", "new": []}
 
 
 @pytest.mark.tensorflow
