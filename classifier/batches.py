@@ -12,6 +12,8 @@ from copy import replace
 from typing import TYPE_CHECKING, Any
 
 from classifier.errors import ClassifierError, ImageTooLargeError, OutOfTimeError
+from classifier.pictures.decode import decode, price_s, prove
+from classifier.pictures.headers.inspection import inspect
 from classifier.service import described
 from classifier.web.sources import Question, Upload
 
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from classifier.phases import Phases
-    from classifier.pictures.headers.picture import Picture
+    from classifier.pictures.headers.picture import ImageLimits, Picture
     from classifier.service import Classifier, Model
     from classifier.web.sources import Batch
 
+DEAR_S = 0.25
+"""A picture that may take longer to decode waits until the others are answered."""
 READERS = 8
 """Pictures read at once, and most that wait to be decoded: bounds memory, and how often one origin is asked."""
 
@@ -35,11 +39,26 @@ def classify_batch(
     """`results` in the pictures' order, and the one `model` that computed them, None if no picture was fit for it.
 
     Pictures after the first `max_bytes` together are refused. Whatever keeps the model from being loaded is raised.
+    What may take long to decode comes last, the cheapest first, and each only if the time that is left covers its
+    price: no picture takes the others' time.
     """
     classifier.models.look_ahead()
     run = _Run(classifier, phases, deadline, max_bytes)
-    results = [run.result(question, read) for question, read in _reading(classifier, batch, deadline)]
-    return {"results": results, "model": run.named()}
+    results: dict[int, dict[str, Any]] = {}
+    dear: list[tuple[float, int, Question, Picture]] = []
+    for index, (question, read) in enumerate(_reading(classifier, batch, deadline)):
+        try:
+            asked, picture, price = run.admitted(question, read)
+        except ClassifierError as error:
+            results[index] = _refused(error)
+            continue
+        if price > DEAR_S:
+            dear.append((price, index, asked, picture))
+        else:
+            results[index] = run.result(asked, picture, price)
+    for price, index, asked, picture in sorted(dear, key=lambda item: item[:2]):
+        results[index] = run.result(asked, picture, price)
+    return {"results": [results[index] for index in range(len(results))], "model": run.named()}
 
 
 class _Run:
@@ -50,45 +69,52 @@ class _Run:
         self._bytes_left, self._max_bytes = max_bytes, max_bytes
         self._model: Model | None = None
 
-    def result(self, question: Question | ClassifierError, read: Read) -> dict[str, Any]:
-        """One picture's predictions or error."""
+    def admitted(self, question: Question | ClassifierError, read: Read) -> tuple[Question, Picture, float]:
+        """The picture and what decoding it may cost in seconds; or its error is raised."""
         if isinstance(question, ClassifierError):
-            return _refused(question)
+            raise question
+        picture = self._checked(read)
+        return question, picture, price_s(picture, self._classifier.limits)
+
+    def result(self, question: Question, picture: Picture, price: float) -> dict[str, Any]:
+        """One picture's predictions or error. Only what keeps the model from being loaded is raised."""
         try:
-            picture = self._checked(read)
+            limits = self._limits(price)
+            if self._model is None:
+                prove(picture, limits, self._deadline)
         except ClassifierError as error:
             return _refused(error)
         if self._model is None:
             with self._phases.measure("load"):
                 self._model = self._classifier.models.acquire(self._deadline)
         try:
-            return self._answered(question, picture, self._model)
+            return self._answered(question, picture, self._model, self._limits(price))
         except ClassifierError as error:
             return _refused(error)
+
+    def _limits(self, price: float) -> ImageLimits:
+        """The limits for a picture of that price; OutOfTimeError if there is not that much time."""
+        left = self._deadline - time.monotonic()
+        if left <= price:
+            public = "There was no time left for this picture: send it alone, or fewer large ones at once."
+            raise OutOfTimeError(f"the batch's deadline: {left:.1f} s for {price:.1f} s", public=public)
+        limits = self._classifier.limits
+        return replace(limits, decode_timeout_s=min(limits.decode_timeout_s, left))
 
     def named(self) -> dict[str, Any] | None:
         """The model as replies name it."""
         return None if self._model is None else self._model.named(self._classifier.model_name)
 
     def _checked(self, read: Read) -> Picture:
-        from classifier.pictures.decode import admit
-
         with self._phases.measure("fetch"):
             data = read()
         self._bytes_left -= len(data)
         if self._bytes_left < 0:
             text = f"The pictures up to this one have more than {self._max_bytes} bytes together."
             raise ImageTooLargeError(public=text)
-        return admit(data, self._classifier.limits, self._deadline)
+        return inspect(data, self._classifier.limits)
 
-    def _answered(self, question: Question, picture: Picture, model: Model) -> dict[str, Any]:
-        from classifier.pictures.decode import decode
-
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise OutOfTimeError("the batch's deadline")
-        limits = self._classifier.limits
-        limits = replace(limits, decode_timeout_s=min(limits.decode_timeout_s, left))
+    def _answered(self, question: Question, picture: Picture, model: Model, limits: ImageLimits) -> dict[str, Any]:
         with self._phases.measure("decode"):
             decoded = decode(picture, model.serving.preprocessing, limits)
             array = model.serving.preprocessing.to_array(decoded.pixels)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _COSTS = {"JPEG": (30, 8), "PNG": (80, 13), "GIF": (50, 10), "WEBP": (130, 21), "BMP": (40, 9)}
 """Most nanoseconds and bytes a pixel, on one core of a 2.5 GHz Xeon, rounded up: docs/internals/pictures.md."""
 _SCAN_NS = 1.5
+FULL_CORE_BYTES = 1769 << 20
+"""Memory with which Lambda gives a function one core ("Configure Lambda function memory")."""
 _ALPHA_BYTES = 4
 """More a pixel for RGBA, which is made beside what was decoded."""
 _IN_PROCESS_S = 1.0
@@ -29,11 +31,23 @@ def admit(data: bytes, limits: ImageLimits, deadline: float | None = None) -> Pi
     Raises what `inspect` and `decode` raise.
     """
     picture = inspect(data, limits)
+    prove(picture, limits, deadline)
+    return picture
+
+
+def prove(picture: Picture, limits: ImageLimits, deadline: float | None = None) -> None:
+    """Decode a picture whose file ends too early, for nothing but the error if it is broken; others are not touched."""
     if not picture.whole:
         from classifier.pictures.preprocessing import Preprocessing
 
         decode(picture, Preprocessing(size=(1, 1)), limits, deadline)
-    return picture
+
+
+def price_s(picture: Picture, limits: ImageLimits) -> float:
+    """Return the seconds that decoding may take, from the header: what a caller of several is charged beforehand."""
+    share = min(1.0, limits.function_memory_bytes / FULL_CORE_BYTES) if limits.function_memory_bytes else 1.0
+    longest = limits.decode_timeout_s
+    return longest if picture.slow else min(longest, _estimate(picture)[0] / share)
 
 
 def decode(picture: Picture, spec: Preprocessing, limits: ImageLimits, deadline: float | None = None) -> DecodedImage:

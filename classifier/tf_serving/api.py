@@ -90,12 +90,12 @@ class ServingApi:
     def _run(self, target: Target, exchange: Exchange, rows: tensors.Rows, reply: Reply) -> Response:
         phases = Phases()
         self.models.look_ahead()
-        pictures = self._inspected(rows) if isinstance(rows, tensors.Encoded) else []
+        pictures = self._inspected(rows, exchange.deadline) if isinstance(rows, tensors.Encoded) else []
         with phases.measure("load"):
             model = self._model(target, exchange)
         _check_outputs(len(rows), len(model.serving.labels))
         if isinstance(rows, tensors.Encoded):
-            inputs = self._decoded(pictures, model.serving, phases)
+            inputs = self._decoded(pictures, model.serving, phases, exchange.deadline)
         else:
             inputs = _single_rows(rows, model.serving, phases)
         outputs = _predict(inputs, model, exchange.deadline, phases)
@@ -105,23 +105,34 @@ class ServingApi:
         headers = {"server-timing": server_timing(timings), "x-model-version": model.version}
         return json_response(document, headers=headers)
 
-    def _inspected(self, rows: tensors.Encoded) -> list[Picture]:
-        from classifier.pictures.decode import admit
+    def _inspected(self, rows: tensors.Encoded, deadline: float) -> list[Picture]:
+        """The pictures, checked; RequestError if decoding all of them may take longer than there is time."""
+        from classifier.pictures.decode import price_s, prove
+        from classifier.pictures.headers.inspection import inspect
 
         if len(rows) > self.max_pictures:
             raise RequestError(public=f"There are {len(rows)} pictures; at most {self.max_pictures} are taken at once.")
         pictures = []
         for index, data in enumerate(rows.pictures):
             with _naming(index):
-                pictures.append(admit(data, self.limits))
+                pictures.append(inspect(data, self.limits))
+        seconds = sum(price_s(picture, self.limits) for picture in pictures if not picture.slow)
+        if seconds > deadline - time.monotonic():
+            text = "There is no time to decode all of these pictures. Send fewer or smaller ones at once."
+            raise RequestError(f"{len(pictures)} pictures may take {seconds:.1f} s", public=text)
+        for index, picture in enumerate(pictures):
+            with _naming(index):
+                prove(picture, self.limits, deadline)
         return pictures
 
-    def _decoded(self, pictures: list[Picture], serving: Serving, phases: Phases) -> Iterator[memoryview[float]]:
+    def _decoded(
+        self, pictures: list[Picture], serving: Serving, phases: Phases, deadline: float
+    ) -> Iterator[memoryview[float]]:
         from classifier.pictures.decode import decode
 
         for index, picture in enumerate(pictures):
             with _naming(index), phases.measure("decode"):
-                decoded = decode(picture, serving.preprocessing, self.limits)
+                decoded = decode(picture, serving.preprocessing, self.limits, deadline)
                 array = serving.preprocessing.to_array(decoded.pixels)
             yield array
 

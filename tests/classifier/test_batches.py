@@ -25,6 +25,7 @@ from classifier.web.sources import Batch, Key, Link, Question, Upload, read_ques
 from tests.support.application import MODEL, Context, Models, Running, http, lines, picture
 from tests.support.application import start as start
 from tests.support.origin import reply
+from tests.support.pictures import large_canvas_webp
 
 RED, BLUE = picture(), picture("JPEG", (0, 0, 255))
 RED64, BLUE64 = (base64.b64encode(data).decode() for data in (RED, BLUE))
@@ -251,3 +252,21 @@ def test_one_of_several_is_read_as_one_alone(item: Any, expected: Question | typ
     assert isinstance(found, Batch)
     (question,) = found.questions
     assert question == expected or type(question) is expected
+
+
+LARGE64 = base64.b64encode(large_canvas_webp()).decode()
+
+
+def test_dear_pictures_take_no_others_time(start: Callable[..., Running]) -> None:
+    """A hundred bytes that may take three seconds each: what is cheap is answered, wherever it stands."""
+    event = batch([*[{"image": LARGE64}] * 15, {"image": RED64}, *[{"image": LARGE64}] * 15, {"image": BLUE64}])
+    results = json.loads(start().ask(event, Context(remaining_ms=3000))["body"])["results"]
+    late = ["processing_timeout"] * 15
+    assert [outcome(result) for result in results] == [*late, "red", *late, "blue"]
+    assert "send it alone" in results[0]["error"]["message"]
+
+
+def test_dear_pictures_are_decoded_while_there_is_time_for_them(start: Callable[..., Running]) -> None:
+    body = start().body(batch([{"image": base64.b64encode(large_canvas_webp(2000)).decode()}, {"image": RED64}]))
+    assert all("predictions" in result for result in body["results"])
+    assert [result["image"]["width"] for result in body["results"]] == [2000, 20]

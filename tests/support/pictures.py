@@ -110,3 +110,13 @@ def offset_gif(transparent: bool) -> bytes:
     pixels = frame[frame.index(b"\x2c") + 10 : -1]
     screen = b"GIF89a" + struct.pack("<HHBBB", 8, 8, 0x91, 0, 0) + palette
     return screen + control + b"\x2c" + struct.pack("<HHHHB", 2, 2, 4, 4, 0) + pixels + b";"
+
+
+def large_canvas_webp(side: int = 5000) -> bytes:
+    """A WebP of a hundred bytes: one pixel, animated, on a canvas of millions."""
+    plain = encoded(Image.new("RGB", (1, 1)), "WEBP", lossless=True)
+    frame = struct.pack("<3s3sHBHB3sB", bytes(3), bytes(3), 0, 0, 0, 0, bytes(3), 0) + plain[12:]
+    canvas = struct.pack("<I", side - 1)[:3] * 2
+    body = b"WEBP" + b"VP8X" + struct.pack("<IB3x", 10, 2) + canvas + b"ANIM" + struct.pack("<I6x", 6)
+    body += b"ANMF" + struct.pack("<I", len(frame)) + frame
+    return b"RIFF" + struct.pack("<I", len(body)) + body

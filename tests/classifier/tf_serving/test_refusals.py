@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from classifier.errors import ClassifierError, ModelError, ModelLoadingError, OutOfTimeError
+from tests.support.pictures import large_canvas_webp
 from tests.support.tf_serving import B64, CLASSIFY, FLAT, PREDICT, SHAPE, Served, X
 
 
@@ -137,3 +139,11 @@ def test_our_own_failures_have_the_protocols_form_too(
     assert list(json.loads(reply["body"])) == ["error"]
     assert "10.0.0.1" not in reply["body"]
     assert "weights" not in reply["body"]
+
+
+def test_pictures_that_would_outlast_the_deadline_are_refused_before_anything_is_paid() -> None:
+    served = Served()
+    large = {"b64": base64.b64encode(large_canvas_webp()).decode()}
+    status, reply = served.predict({"instances": [large] * 20})
+    assert (status, served.models.deadlines) == (400, [])
+    assert reply["error"].startswith("There is no time to decode all of these pictures.")
