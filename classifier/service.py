@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from classifier.errors import (
+    ImageError,
     ImageTooLargeError,
     S3KeyError,
     S3ObjectNotFoundError,
@@ -65,7 +66,8 @@ class ImageStore(Record):
         """The same with the object's ETag."""
         self._check(key)
         with self._translated():
-            return self.s3.get_tagged(self.bucket, key, deadline, max_bytes=self.max_bytes)
+            data, tag = self.s3.get_tagged(self.bucket, key, deadline, max_bytes=self.max_bytes)
+        return _unpacked(data, self.max_bytes), tag
 
     def tag(self, key: str, deadline: float) -> str:
         """The object's ETag alone; errors as of `read`."""
@@ -76,7 +78,8 @@ class ImageStore(Record):
     def read_listed(self, key: str, deadline: float, version_id: str | None = None) -> bytes:
         """The same for a key that S3 itself named and no caller: whatever is a key to S3 is one here."""
         with self._translated():
-            return self.s3.get(self.bucket, key, deadline, max_bytes=self.max_bytes, version_id=version_id)
+            data = self.s3.get(self.bucket, key, deadline, max_bytes=self.max_bytes, version_id=version_id)
+        return _unpacked(data, self.max_bytes)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -104,6 +107,24 @@ class ImageStore(Record):
             raise S3KeyError(f"{_loggable(key)} is outside {self.prefix!r}")
         if any(part in ("", ".", "..") for part in key.removeprefix(self.prefix).split("/")) or _CONTROLS.search(key):
             raise S3KeyError(f"{_loggable(key)} is not a plain key")
+
+
+def _unpacked(data: bytes, max_bytes: int) -> bytes:
+    """The picture out of an object that was stored with `Content-Encoding: gzip`, as a browser would see it."""
+    if not data.startswith(b"\x1f\x8b"):  # as no picture does, whatever the object's metadata say
+        return data
+    import zlib
+
+    decoder = zlib.decompressobj(wbits=31)
+    try:
+        plain = decoder.decompress(data, max_bytes + 1)
+    except zlib.error as error:
+        raise ImageError(f"gzip: {error}") from error
+    if len(plain) > max_bytes:
+        raise ImageTooLargeError(public=f"The picture has more than {max_bytes} bytes.")
+    if not decoder.eof:
+        raise ImageError("gzip: cut off")
+    return plain
 
 
 def _loggable(key: str) -> str:

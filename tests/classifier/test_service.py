@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from classifier.errors import (
+    ImageError,
     ImageTooLargeError,
     S3KeyError,
     S3ObjectNotFoundError,
@@ -22,10 +24,12 @@ if TYPE_CHECKING:
     from tests.support.origin import Behaviour
 
 
-def read(key: str, behaviour: Behaviour, *, bucket: str = "pictures", prefix: str = "images/") -> tuple[bytes, int]:
+def read(
+    key: str, behaviour: Behaviour, *, bucket: str = "pictures", prefix: str = "images/", most: int = 10
+) -> tuple[bytes, int]:
     """The picture under a key, and the number of requests that it took."""
     with ScriptedS3(behaviour) as s3:
-        store = ImageStore(s3.client, bucket, prefix, 10)
+        store = ImageStore(s3.client, bucket, prefix, most)
         return store.read(key, time.monotonic() + 3), len(s3.requests)
 
 
@@ -118,3 +122,29 @@ def test_a_denied_key_looks_like_a_missing_one() -> None:
             read("images/a.jpg", behaviour)
         told.add((caught.value.status, caught.value.code, caught.value.public))
     assert len(told) == 1
+
+
+@pytest.mark.parametrize("header", ["Content-Encoding: gzip", "Content-Type: image/jpeg"])
+def test_an_object_that_was_stored_packed_is_unpacked(header: str) -> None:
+    assert read("images/a.jpg", reply(gzip.compress(b"picture"), header), most=100) == (b"picture", 1)
+
+
+def test_an_object_that_says_packed_and_is_not_is_taken_as_it_is() -> None:
+    assert read("images/a.jpg", reply(b"picture", "Content-Encoding: gzip")) == (b"picture", 1)
+
+
+@pytest.mark.parametrize(
+    ("packed", "error_class"),
+    [
+        (gzip.compress(bytes(100)), None),
+        (gzip.compress(bytes(101)), ImageTooLargeError),
+        (gzip.compress(b"picture")[:-1], ImageError),
+        (b"\x1f\x8b broken", ImageError),
+    ],
+)
+def test_a_packed_object_has_the_limits_of_a_plain_one(packed: bytes, error_class: type[ImageError] | None) -> None:
+    if error_class is None:
+        assert read("images/a.jpg", reply(packed), most=100)[0] == bytes(100)
+        return
+    with pytest.raises(error_class):
+        read("images/a.jpg", reply(packed), most=100)
