@@ -16,6 +16,18 @@ FUNCTION_MEMORY = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
 """Where Lambda says how many megabytes the function has."""
 
 
+HEIF = "HEIF"
+
+
+def _check_heif() -> None:
+    from importlib.util import find_spec
+
+    from classifier.settings import SettingsError
+
+    if find_spec("pillow_heif") is None:
+        raise SettingsError("IMAGE_FORMATS names HEIF: expected pillow-heif in requirements.in, it is not installed")
+
+
 class ImageLimits(Record, kw_only=True):
     """What one picture may cost. Sizes are bytes, areas are pixels, times are seconds.
 
@@ -39,7 +51,12 @@ class ImageLimits(Record, kw_only=True):
 
     @classmethod
     def from_settings(cls, settings: Settings, environ: Mapping[str, str] | None = None) -> Self:
-        """Take the limits from the settings, and the function's memory from what Lambda puts into `environ`."""
+        """Take the limits from the settings, and the function's memory from what Lambda puts into `environ`.
+
+        SettingsError for a format whose decoder is not installed: at the start, not at a caller's.
+        """
+        if HEIF in settings.image_formats:
+            _check_heif()
         megabytes = (environ or {}).get(FUNCTION_MEMORY, "")
         return cls(
             formats=settings.image_formats,

@@ -22,7 +22,7 @@ from classifier.errors import (
 )
 from classifier.pictures.headers.inspection import inspect, sniff
 from classifier.pictures.headers.picture import ImageLimits
-from classifier.settings import FORMATS, Settings
+from classifier.settings import FORMATS, Settings, SettingsError
 from local.launch import PROJECT
 from tests.support import pictures
 
@@ -235,6 +235,12 @@ def test_orientation_is_read(name: str, orientation: int) -> None:
 def test_broken_exif_means_upright(damage: bytes) -> None:
     data = pictures.with_jpeg_segments(PLAIN["JPEG"], pictures.jpeg_segment(0xE1, b"Exif\0\0" + damage))
     assert inspect(data, LIMITS).orientation == 1
+
+
+def test_a_format_whose_decoder_is_missing_is_a_wrong_setting() -> None:
+    settings = Settings.from_env({"MODEL_BUCKET": "b", "IMAGE_FORMATS": "JPEG,HEIF"})
+    with pytest.raises(SettingsError, match="IMAGE_FORMATS names HEIF: expected pillow-heif"):
+        ImageLimits.from_settings(settings)
 
 
 def test_limits_come_from_the_settings() -> None:
