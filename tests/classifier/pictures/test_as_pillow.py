@@ -42,7 +42,7 @@ def shown_by_pillow(data: bytes) -> tuple[tuple[int, int], bytes] | None:
                 image = Image.new("RGB", layer.size, "white")
                 image.paste(layer, mask=layer)
             return image.size, image.convert("RGB").tobytes()
-    except (OSError, SyntaxError, ValueError, struct.error):
+    except (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError):
         return None
 
 
