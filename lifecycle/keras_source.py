@@ -19,7 +19,7 @@ from lifecycle.model_files import read_model_file
 from lifecycle.source import HDF5, ZIP, KerasSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 OPTIMIZER = "optimizer"
 MOST_BYTES_A_NUMBER = 8
@@ -77,20 +77,46 @@ def _weights_only(data: bytes) -> bytes:
 
 
 def _loader(architecture: bytes, weights: bytes) -> Callable[[], Any]:
+    """Loads them by Keras's own means, out of a fresh file with nothing else in it."""
+
     def load() -> Any:  # noqa: ANN401 - a keras.Model, which has no types
-        import h5py
         import keras
 
         document = json.loads(architecture)
         document = json.loads(document) if isinstance(document, str) else document
         document.pop("compile_config", None)  # training's, and it may name losses that aren't here
-        model = keras.models.model_from_json(json.dumps(document))
-        with h5py.File(io.BytesIO(weights), "r") as file:
-            suffix = ".weights.h5" if "layers" in file and "layer_names" not in file.attrs else ".h5"
         with tempfile.TemporaryDirectory() as folder:  # Keras goes by the name
-            copy = Path(folder) / f"model{suffix}"
-            copy.write_bytes(weights)
-            model.load_weights(copy)
+            if "module" not in document:  # as Keras 3 writes it into HDF5, and reads it from there only
+                path = Path(folder) / "model.h5"
+                _write_whole(path, document, weights)
+                return keras.saving.load_model(path, compile=False, safe_mode=True)
+            model = keras.models.model_from_json(json.dumps(document))
+            path = Path(folder) / f"model{_suffix(weights)}"
+            path.write_bytes(weights)
+            model.load_weights(path)
         return model
 
     return load
+
+
+def _suffix(weights: bytes) -> str:
+    import h5py
+
+    with h5py.File(io.BytesIO(weights), "r") as file:
+        return ".weights.h5" if "layers" in file and "layer_names" not in file.attrs else ".h5"
+
+
+def _write_whole(path: Path, document: Mapping[str, Any], weights: bytes) -> None:
+    """What `model.save("x.h5")` writes, without training's part."""
+    import h5py
+
+    with h5py.File(io.BytesIO(weights), "r") as kept, h5py.File(path, "w") as file:
+        group = file.create_group("model_weights")
+        for name in kept:
+            kept.copy(name, group)
+        for name, value in kept.attrs.items():
+            group.attrs[name] = value
+        file.attrs["model_config"] = json.dumps({name: document[name] for name in ("class_name", "config")})
+        for name in ("keras_version", "backend"):
+            if name in document:
+                file.attrs[name] = document[name]
