@@ -296,6 +296,6 @@ class ModelTooLargeError(ModelError):
     code = "model_too_large"
     text = "The model is larger than this service allows. Its owner has to publish a smaller one."
 
-    def __init__(self, detail: str, *, public: str | None = None, needed_mb: int | None = None) -> None:
+    def __init__(self, detail: str = "", *, public: str | None = None, needed_mb: int | None = None) -> None:
         super().__init__(detail, public=public)
         self.needed_mb = needed_mb
