@@ -88,6 +88,11 @@ def prepare(options: argparse.Namespace, place: Place, console: Console) -> Prep
     asked = serving_options.wanted(options, options.source)
     if isinstance(found, source.KerasSource):
         return _prepare_keras(found, asked, samples, options, place, console)
+    if options.against:
+        raise UsageError(
+            "--against tries pipelines on a Keras model. Say --trained-with for a SavedModel or GraphDef, and check it "
+            "with `verify --against`"
+        )
     from lifecycle import graph_source
 
     return graph_source.prepare(found, asked, samples, options.quantize, console)

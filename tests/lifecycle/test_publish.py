@@ -106,6 +106,7 @@ def test_a_dry_run_writes_nothing(sources: Path, bucket: Bucket, place: Place, c
         (["frozen.pb", "--labels", "labels.txt"], 2, "--input and --output"),
         (["frozen.pb", "--labels", "labels.txt", "--input", "nope", "--output", "nope"], 1, "can't be cut out"),
         (["saved", "--labels", "labels.txt", "--output", "nope"], 2, "no signature"),
+        (["saved", "--labels", "labels.txt", "--against", "samples"], 2, "--against tries pipelines on a Keras model"),
         (["absent.keras"], 2, "there is no"),
         (["model.json", "labels.txt"], 2, "of two files one must be"),
         (["model.keras", "--labels", "labels.txt", "--size", "9", "9"], 1, "preprocessing.size"),
