@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from local.account import REGION
 from local.function import Function
 from local.launch import PROJECT, credentials
+from local.template import DEPLOYMENT_BUCKET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +73,12 @@ class Deployment:
         # Not by describe_stack_resource: moto's fails once it passed a resource that it only pretended to make.
         found = self.aws.client("cloudformation").list_stack_resources(StackName=self.stack)["StackResourceSummaries"]
         return next(str(one["PhysicalResourceId"]) for one in found if one.get("LogicalResourceId") == logical)
+
+    def packs(self) -> dict[str, tuple[int, Any]]:
+        """TensorFlow's packs in the deployment bucket: size and time by key."""
+        place = {"Bucket": self.bucket(DEPLOYMENT_BUCKET), "Prefix": f"serverless/{SERVICE}/{self.stage}/packs/"}
+        listed = self.aws.client().list_objects_v2(**place).get("Contents", [])
+        return {one["Key"]: (one["Size"], one["LastModified"]) for one in listed}
 
     def function(self, name: str) -> tuple[bytes, Function]:
         """The zip and the settings of a function as AWS has them; DeploymentError when they can't be right."""
