@@ -16,6 +16,19 @@ FOLDER = PROJECT / "build" / "arm64"
 SUITE = "trixie"
 """The Debian whose Python is Lambda's."""
 PYTHON = "python3.13"
+CPU = "neoverse-n1"
+"""Graviton2's."""
+_CPUINFO = """\
+processor	: {number}
+BogoMIPS	: 243.75
+Features	: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp ssbs
+CPU implementer	: 0x41
+CPU architecture: 8
+CPU variant	: 0x3
+CPU part	: 0xd0c
+CPU revision	: 1
+
+"""
 _SOURCES = Path("/etc/apt/sources.list.d/debian.sources")
 _PORTABLE = PROJECT / "local" / "portable"
 
@@ -28,7 +41,13 @@ def arm64_code(package: Path) -> Code:
     """The package in the folder `package`, run by an emulated arm64 Python; tens of times slower than a real one."""
     qemu, root = emulator()
     python = root / "usr" / "bin" / PYTHON
-    return Code(root=package, isolated=True, python_path=(_PORTABLE,), python=python, wrap=(str(qemu), "-L", str(root)))
+    return Code(
+        root=package,
+        isolated=True,
+        python_path=(_PORTABLE,),
+        python=python,
+        wrap=(str(qemu), "-cpu", CPU, "-L", str(root)),
+    )
 
 
 def emulator() -> tuple[Path, Path]:
@@ -71,8 +90,20 @@ def _fetch(folder: Path) -> None:
         _run(folder, "dpkg-deb", "--extract", str(package), str(folder / "root"))
     for name in ("lib", "bin"):
         (folder / "root" / name).symlink_to(f"usr/{name}")
+    _describe_cpu(folder / "root")
     _run(folder, "apt-get", "download", "qemu-user-static")
     _run(folder, "dpkg-deb", "--extract", str(next(folder.glob("qemu-user-static*.deb"))), str(folder / "qemu"))
+
+
+def _describe_cpu(root: Path) -> None:
+    """What an arm64 kernel says of its CPU: XNNPACK reads it, and crashes on this machine's, which qemu passes through."""
+    cpus = root / "sys" / "devices" / "system" / "cpu"
+    for number in range(2):
+        (cpus / f"cpu{number}" / "topology").mkdir(parents=True)
+    for name, value in (("possible", "0-1"), ("present", "0-1"), ("kernel_max", "1")):
+        (cpus / name).write_text(f"{value}\n")
+    (root / "proc").mkdir()
+    (root / "proc" / "cpuinfo").write_text("".join(_CPUINFO.format(number=number) for number in range(2)))
 
 
 def _run(folder: Path, *command: str) -> None:
