@@ -96,7 +96,7 @@ def _fetch(folder: Path) -> None:
 
 
 def _describe_cpu(root: Path) -> None:
-    """What an arm64 kernel says of its CPU: XNNPACK reads it, and crashes on this machine's, which qemu passes through."""
+    """What an arm64 kernel says of its CPU: XNNPACK reads it, and crashes on this machine's that qemu passes on."""
     cpus = root / "sys" / "devices" / "system" / "cpu"
     for number in range(2):
         (cpus / f"cpu{number}" / "topology").mkdir(parents=True)
