@@ -50,12 +50,17 @@ class Rule(Record):
             function_memory.give_back()
             other = self._other_mb(begun=begun)
         if needed + other > memory // MB:
-            beside = f", beside {other:,} MB that are in use" if other else ""
-            raise ModelTooLargeError(
-                f"{self.name} needs {'at least ' if least else ''}{needed:,} MB for a model of {-(-size // MB):,} MB"
-                f"{beside}, the function has {memory // MB:,} MB: raise the parameter `{self.parameter}`",
-                needed_mb=needed,
-            )
+            raise self.refusal(size, memory, other_mb=other, least=least)
+
+    def refusal(self, size: int, memory: int, *, other_mb: int = 0, least: bool = False) -> ModelTooLargeError:
+        """The error that says what is needed, what there is, and what to raise."""
+        needed = self.peak_mb(size)
+        beside = f", beside {other_mb:,} MB that are in use" if other_mb else ""
+        return ModelTooLargeError(
+            f"{self.name} needs {'at least ' if least else ''}{needed:,} MB for a model of {-(-size // MB):,} MB"
+            f"{beside}, the function has {memory // MB:,} MB: raise the parameter `{self.parameter}`",
+            needed_mb=needed,
+        )
 
     def check_file(self, size: int, memory: int, *, published: bool) -> None:
         """The same for a weights file that is not read yet: but for a published one, it may hold a training's state."""

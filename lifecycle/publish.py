@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifier.pictures.preprocessing import CHOICES
-from lifecycle import reading, serving_options, source
+from lifecycle import memory, reading, serving_options, source
 from lifecycle.console import Console, megabytes
 from lifecycle.errors import UsageError
 from lifecycle.pipeline_choice import pipeline_of
@@ -72,12 +72,23 @@ def run(options: argparse.Namespace, console: Console) -> int:
     place = find_place(options.to)
     timeline = read_timeline(place)
     prepared = prepare(options, place, console)
+    needs = _check_memory(prepared.release, options.to, console)
     if options.dry_run:
-        console.result(*_told(prepared, place, timeline, live=False))
+        console.result(*_told(prepared, place, timeline, needs, live=False))
         return 0
     put_release(place, prepared.release, timeline.current, console.progress)
-    console.result(*_told(prepared, place, timeline, live=True))
+    console.result(*_told(prepared, place, timeline, needs, live=True))
     return 0
+
+
+def _check_memory(release: Release, stage: str | None, console: Console) -> memory.Needs:
+    """Say what memory the functions will need; ModelTooLargeError when those of the stage have too little."""
+    assert release.report is not None
+    weights = len(release.files["model.weights.h5"])
+    needs = memory.needs_of(weights, release.report)
+    console.progress(f"the functions will need: {needs}")
+    memory.refuse_what_cannot_fit(weights, release.report, memory.deployed_mb(stage))
+    return needs
 
 
 def prepare(options: argparse.Namespace, place: Place, console: Console) -> Prepared:
@@ -152,7 +163,9 @@ def _compiled(
     return report, {FORM_FILES[form]: data for form, data in forms.items()}
 
 
-def _told(prepared: Prepared, place: Place, timeline: Timeline, *, live: bool) -> tuple[dict[str, Any], list[str]]:
+def _told(
+    prepared: Prepared, place: Place, timeline: Timeline, needs: memory.Needs, *, live: bool
+) -> tuple[dict[str, Any], list[str]]:
     release, before = prepared.release, timeline.serving
     undo = timeline.undo(place)
     document = {
@@ -162,11 +175,12 @@ def _told(prepared: Prepared, place: Place, timeline: Timeline, *, live: bool) -
         "dry_run": not live,
         "source": release.source,
         **release.facts,
+        "needs": needs.as_dict(),
         "samples": prepared.samples,
         "undo": undo if live else None,
     }
     lines = [f"Model    {release.version}, {release.facts['labels']} labels, {megabytes(release.facts['bytes'])}"]
-    lines += [f"Source   {release.source}", *agreement_lines(release.facts)]
+    lines += [f"Source   {release.source}", *agreement_lines(release.facts), f"Needs    {needs}"]
     lines += [_sample_line(shown) for shown in prepared.samples]
     if not live:
         return document, [*lines, f"Nothing was written: without --dry-run this would go live at {place.url}"]

@@ -50,6 +50,8 @@ class Plan:
     seconds: float = 600.0
     clients: int = 6
     engine: str = "litert"
+    memory: int = 2048
+    """Of the function, in MB. The local Lambda is strict: it kills what passes them, and gives the CPU they bring."""
     handlers: str = "loopback"
     kills: bool = True
     log: Path | None = None
@@ -77,7 +79,9 @@ def run(plan: Plan) -> Result:
                 "AWS_ENDPOINT_URL_S3": faulty.url,
             }
             name = f"chaos-{uuid.uuid4().hex[:8]}"
-            function = demo(s3, name, models.bundles[0], handlers=plan.handlers, **settings)
+            function = demo(
+                s3, name, models.bundles[0], handlers=plan.handlers, memory_mb={"classify": plan.memory}, **settings
+            )
             running = stack.enter_context(function)
             return _Campaign(plan, models, running, faulty, origin).run()
     finally:
