@@ -30,14 +30,20 @@ class Rule(Record):
     name: str
     times: float
     base_mb: int
+    layer_mb: int
+    """A layer's output of this size is in `base_mb`. What is beyond counts three times: in, out and between."""
     parameter: str
     """Of serverless.yml: what to raise."""
 
-    def peak_mb(self, size: int) -> int:
-        """Megabytes, for a model of `size` bytes: of the compiled form for LiteRT, else of the weights as float32."""
-        return -(-int(self.times * size) // MB) + self.base_mb
+    def peak_mb(self, size: int, layer: int = 0) -> int:
+        """Megabytes, for a model of `size` bytes: of the compiled form for LiteRT, else of the weights as float32.
 
-    def check(self, size: int, memory: int, *, begun: bool = False, least: bool = False) -> None:
+        `layer`: bytes of the largest output of a layer, for one picture.
+        """
+        beyond = max(0, layer - self.layer_mb * MB)
+        return -(-(int(self.times * size) + 3 * beyond) // MB) + self.base_mb
+
+    def check(self, size: int, memory: int, *, layer: int = 0, begun: bool = False, least: bool = False) -> None:
         """ModelTooLargeError if a model of `size` bytes does not fit a function of `memory` bytes (0: not known).
 
         What the process holds beside counts, too: the model that still serves, a picture. `begun`: the engine's own
@@ -45,16 +51,18 @@ class Rule(Record):
         """
         if not memory:
             return
-        needed, other = self.peak_mb(size), self._other_mb(begun=begun)
+        needed, other = self.peak_mb(size, layer), self._other_mb(begun=begun)
         if needed + other > memory // MB and other:
             function_memory.give_back()
             other = self._other_mb(begun=begun)
         if needed + other > memory // MB:
-            raise self.refusal(size, memory, other_mb=other, least=least)
+            raise self.refusal(size, memory, layer=layer, other_mb=other, least=least)
 
-    def refusal(self, size: int, memory: int, *, other_mb: int = 0, least: bool = False) -> ModelTooLargeError:
+    def refusal(
+        self, size: int, memory: int, *, layer: int = 0, other_mb: int = 0, least: bool = False
+    ) -> ModelTooLargeError:
         """The error that says what is needed, what there is, and what to raise."""
-        needed = self.peak_mb(size)
+        needed = self.peak_mb(size, layer)
         beside = f", beside {other_mb:,} MB that are in use" if other_mb else ""
         return ModelTooLargeError(
             f"{self.name} needs {'at least ' if least else ''}{needed:,} MB for a model of {-(-size // MB):,} MB"
@@ -70,9 +78,28 @@ class Rule(Record):
         return max(0, function_memory.resident() // MB - (self.base_mb if begun else IDLE_MB))
 
 
-LITERT = Rule("LiteRT", 1.4, 45, "memory")
-TENSORFLOW = Rule("TensorFlow", 2.0, 350, "memory")
-COMPILING = Rule("compiling", 3.5, 600, "compileMemory")
+LITERT = Rule("LiteRT", 1.4, 45, 16, "memory")
+TENSORFLOW = Rule("TensorFlow", 2.0, 350, 64, "memory")
+COMPILING = Rule("compiling", 3.5, 600, 64, "compileMemory")
+
+
+class Room(Record):
+    """A function's memory (0: not known), held against what a model turns out to need, step by step, by one rule."""
+
+    rule: Rule
+    memory: int
+
+    def for_weights(self, size: int) -> None:
+        """ModelTooLargeError if variables of `size` bytes, which are about to be made, do not fit."""
+        self.rule.check(size, self.memory, begun=True)
+
+    def for_layers(self, size: int, layer: int) -> None:
+        """The same once it is known how large the largest output of a layer is, before any is made."""
+        if layer > self.rule.layer_mb * MB and self.rule.peak_mb(size, layer) > self.memory // MB > 0:
+            raise self.rule.refusal(size, self.memory, layer=layer)
+
+
+ANY = Room(TENSORFLOW, 0)
 
 
 def stated(environ: Mapping[str, str] = os.environ) -> int:

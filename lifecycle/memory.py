@@ -36,9 +36,9 @@ class Needs:
 
 def needs_of(weights: int, report: Report) -> Needs:
     """What a model of `weights` bytes needs, once what other models hold is added (docs/operate/memory.md)."""
-    litert = LITERT.peak_mb(report.model_bytes) if report.usable else None
-    tensorflow = None if report.compiled_only else TENSORFLOW.peak_mb(weights)
-    return Needs(litert, tensorflow, COMPILING.peak_mb(weights))
+    litert = LITERT.peak_mb(report.model_bytes, report.largest_layer) if report.usable else None
+    tensorflow = None if report.compiled_only else TENSORFLOW.peak_mb(weights, report.largest_layer)
+    return Needs(litert, tensorflow, COMPILING.peak_mb(weights, report.largest_layer))
 
 
 def refuse_what_cannot_fit(weights: int, report: Report, memory_mb: int | None) -> None:
@@ -47,7 +47,7 @@ def refuse_what_cannot_fit(weights: int, report: Report, memory_mb: int | None) 
     if memory_mb is None or any(one is not None and one <= memory_mb for one in (needs.litert, needs.tensorflow)):
         return
     rule, size = (LITERT, report.model_bytes) if report.usable else (TENSORFLOW, weights)
-    raise rule.refusal(size, memory_mb * MB)
+    raise rule.refusal(size, memory_mb * MB, layer=report.largest_layer)
 
 
 def deployed_mb(stage: str | None) -> int | None:

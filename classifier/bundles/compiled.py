@@ -37,6 +37,8 @@ _REPORT = Fields(
 LARGEST_DIFFERENCE = 1e-4
 """Largest difference of a score at which the compiled form still serves (invariant 4)."""
 IDENTITIES_KEPT = 20
+LARGEST_LAYER = "largest_layer_bytes"
+"""Among what was measured: the largest output of a layer, for one picture."""
 
 
 class Report(Record, kw_only=True):
@@ -63,6 +65,12 @@ class Report(Record, kw_only=True):
     def compiled_only(self) -> bool:
         """Whether the model has no layers, so that only its compiled form can serve it (a SavedModel, a GraphDef)."""
         return self.measured.get("compiled_only") is True
+
+    @property
+    def largest_layer(self) -> int:
+        """Bytes of the largest output of a layer; 0 in reports that don't say."""
+        found = self.measured.get(LARGEST_LAYER)
+        return found if isinstance(found, int) else 0
 
     def to_json(self) -> bytes:
         """The report as it is stored."""

@@ -7,13 +7,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from classifier import logs
-from classifier.bundles.compiled import LARGEST_DIFFERENCE, Report
+from classifier.bundles.compiled import LARGEST_DIFFERENCE, LARGEST_LAYER, Report
 from classifier.bundles.serving import ModelShape
 from classifier.compiling.conversion import converted, first_line, return_freed_memory, saved
 from classifier.engines.keras_engine import KerasEngine, TracedModel, load
 from classifier.engines.litert_engine import LiteRtEngine, thread_count
 from classifier.errors import ImageError, ModelTooLargeError
-from classifier.model_memory import COMPILING
+from classifier.model_memory import COMPILING, Room
 from classifier.phases import Phases
 from classifier.pictures.decode import decode
 from classifier.pictures.headers.inspection import inspect
@@ -53,7 +53,7 @@ def compile_bundle(
     phases = Phases()
     if memory:
         return_freed_memory()
-    model = load(bundle, phases, lambda size: COMPILING.check(size, memory, begun=True))
+    model = load(bundle, phases, Room(COMPILING, memory))
     return compile_traced(bundle, model, pictures, quantize, phases, keep=False)
 
 
@@ -73,7 +73,11 @@ def compile_traced(
     probes = probe_arrays(model.serving.preprocessing, pictures)
     reference = _Measured(KerasEngine(model.call), model.serving, probes)
     files: dict[str, bytes] = {}
-    measured: dict[str, Any] = {"probes": len(probes), "tensorflow": {"milliseconds": reference.milliseconds}}
+    measured: dict[str, Any] = {
+        "probes": len(probes),
+        "tensorflow": {"milliseconds": reference.milliseconds},
+        LARGEST_LAYER: model.largest_layer,
+    }
     with saved(model) as folder:
         if not keep:
             model.empty()

@@ -54,7 +54,7 @@ def open_keras(bundle: Bundle, memory: int = 0) -> Loaded:
     ModelTooLargeError if a function of `memory` bytes (0: any) would not have enough.
     """
     phases = Phases()
-    model = load(bundle, phases, lambda size: model_memory.TENSORFLOW.check(size, memory, begun=True))
+    model = load(bundle, phases, model_memory.Room(model_memory.TENSORFLOW, memory))
     with _blaming_the_bundle(), phases.measure("first"):
         model.answer_once()
     return Loaded(KerasEngine(model.call), model.serving, phases.timings_ms)
@@ -68,6 +68,8 @@ class TracedModel:
     module: Any
     serving: Serving
     shape: ModelShape
+    largest_layer: int = 0
+    """Bytes of the largest output of a layer, for one picture."""
 
     def answer_once(self) -> None:
         """Run the model on a black picture; ModelError unless it answers with finite numbers."""
@@ -87,10 +89,10 @@ class TracedModel:
         function_memory.give_back()
 
 
-def load(bundle: Bundle, phases: Phases, check: Callable[[int], None] = lambda _: None) -> TracedModel:
+def load(bundle: Bundle, phases: Phases, room: model_memory.Room = model_memory.ANY) -> TracedModel:
     """Rebuild the bundle's model from JSON and weights; ModelError if the bundle is at fault.
 
-    `check` gets the bytes of its variables before any is made: what is packed in the file takes more than the file.
+    ModelTooLargeError if there is no `room`: the file's size says neither what is packed in it nor what layers put out.
     """
     from classifier.keras_json.architecture import read_architecture
 
@@ -104,12 +106,28 @@ def load(bundle: Bundle, phases: Phases, check: Callable[[int], None] = lambda _
         _import_keras()
     with _blaming_the_bundle():
         with phases.measure("build"):
-            model = _build(architecture, bundle.weights, check)
+            model = _build(architecture, bundle.weights, room.for_weights)
         shape = _shape(architecture, model, channels_first=channels_first)
         serving = parse_serving(bundle.parts.get("serving"), bundle.parts.get("labels"), shape)
         with phases.measure("trace"):
             call, module = _traced(model, serving.preprocessing.shape, channels_first=channels_first)
-    return TracedModel(call, module, serving, shape)
+        largest = _largest_layer(module.serve.get_concrete_function())
+        room.for_layers(
+            sum(variable.dtype.size * variable.shape.num_elements() for variable in module.variables_kept), largest
+        )
+    return TracedModel(call, module, serving, shape, largest)
+
+
+def _largest_layer(concrete: Any) -> int:  # noqa: ANN401 - TensorFlow's types
+    """Bytes of the largest tensor that is computed; weights are read, not computed."""
+    tensors = [
+        tensor
+        for operation in concrete.graph.get_operations()
+        if operation.type not in ("ReadVariableOp", "Const", "Identity")
+        for tensor in operation.outputs
+        if tensor.dtype.is_floating
+    ]
+    return max((tensor.dtype.size * (tensor.shape.num_elements() or 0) for tensor in tensors), default=0)
 
 
 def _check_input(architecture: Architecture) -> bool:

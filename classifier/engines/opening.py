@@ -154,7 +154,7 @@ class Opener:
 
         ModelTooLargeError if it does not fit: TensorFlow would take more.
         """
-        LITERT.check(report.model_bytes, self._memory)
+        LITERT.check(report.model_bytes, self._memory, layer=report.largest_layer)
         phases = Phases()
         try:
             with phases.measure("pull"):
@@ -164,7 +164,7 @@ class Opener:
             pause_s = RETRY_S if known is None else min(2 * known.pause_s, LONGEST_RETRY_S)
             self._refuse(report, _Retry(time.monotonic() + pause_s, pause_s), error)
             return None
-        LITERT.check(len(model), self._memory)  # its report may not be true
+        LITERT.check(len(model), self._memory, layer=report.largest_layer)  # its report may not be true
         try:
             with blamed("the compiled form, or its report,"):
                 opened = self._open_litert(model, report)

@@ -6,7 +6,7 @@ import pytest
 
 from classifier import function_memory, model_memory
 from classifier.errors import ModelTooLargeError
-from classifier.model_memory import COMPILING, IDLE_MB, LITERT, MB, TENSORFLOW, Rule
+from classifier.model_memory import COMPILING, IDLE_MB, LITERT, MB, TENSORFLOW, Room, Rule
 
 VGG16 = 138_357_544 * 4
 """Parameters with its top, of the size that keras.applications names."""
@@ -54,6 +54,16 @@ def test_an_engine_that_is_loaded_already_counts_once(monkeypatch: pytest.Monkey
     TENSORFLOW.check(VGG16, TENSORFLOW.peak_mb(VGG16) * MB, begun=True)
     with pytest.raises(ModelTooLargeError):
         TENSORFLOW.check(VGG16, TENSORFLOW.peak_mb(VGG16) * MB)
+
+
+def test_a_layer_of_unusual_size_counts_three_times() -> None:
+    usual = LITERT.layer_mb * MB
+    assert LITERT.peak_mb(VGG16, usual) == LITERT.peak_mb(VGG16)
+    assert LITERT.peak_mb(VGG16, usual + 100 * MB) == LITERT.peak_mb(VGG16) + 300
+    room = Room(LITERT, (LITERT.peak_mb(VGG16) + 299) * MB)
+    room.for_layers(VGG16, usual + 99 * MB)
+    with pytest.raises(ModelTooLargeError, match=r"raise the parameter `memory`"):
+        room.for_layers(VGG16, usual + 100 * MB)
 
 
 def test_where_the_memory_is_not_known_everything_fits() -> None:
