@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from classifier.printable import printable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -27,7 +29,7 @@ def sentence(line: str) -> str | None:
         return text
     clock = str(fields.get("time", ""))[11:19]
     said = _request(fields) if fields["message"] == "request" else _event(fields)
-    return f"{clock}  {said}" if said else None
+    return f"{clock}  {printable(said)}" if said else None  # JSON kept a caller's controls out of the terminal
 
 
 def _request(fields: Mapping[str, Any]) -> str:

@@ -38,3 +38,11 @@ REQUEST = {"message": "request", "level": "info", "time": "2026-11-29T13:36:54.1
 )
 def test_a_line_is_a_sentence_or_nothing(line: str | dict[str, object], expected: str | None) -> None:
     assert sentence(line if isinstance(line, str) else json.dumps(line)) == expected
+
+
+@pytest.mark.parametrize("char", ["\u009b", "\u2028", "\u202e", "\x1b", "\n"])
+def test_a_callers_controls_do_not_reach_the_terminal(char: str) -> None:
+    line = json.dumps({"message": "request", "time": "", "route": f"GET /{char}", "error": char})
+    said = sentence(line)
+    assert said is not None
+    assert said.isprintable()
