@@ -28,13 +28,13 @@ ALIASES = {
 _NAMED = 5
 
 
-def unknown(query: Parameters) -> tuple[str, ...]:
+def unknown(query: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     """The names that nobody reads, each once, with the known one that was probably meant in brackets; a few of them."""
     names = dict.fromkeys(name[:40] for name, _ in query if name not in KNOWN)
     return tuple(f"{name} ({meant})" if (meant := _meant(name)) else name for name in list(names)[:_NAMED])
 
 
-def hint(names: tuple[str, ...], query: Parameters) -> str:
+def hint(names: tuple[str, ...], query: Parameters = ()) -> str:
     """What to tell a caller whose request failed and had parameters that nobody reads; empty if there are none."""
     if not names:
         return ""

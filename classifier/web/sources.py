@@ -77,7 +77,13 @@ class Several(Record):
     items: Any
 
 
-type Given = Source | Top | Several
+class Unread(Record):
+    """A field of a body that nobody reads, by its name."""
+
+    name: str
+
+
+type Given = Source | Top | Several | Unread
 
 
 def read_question(
@@ -89,7 +95,8 @@ def read_question(
     what reading JSON may cost.
     """
     body = _from_body(request, max_image_bytes, budget or Budget())
-    given = [*_from_fields(request.query, max_image_bytes), *body]
+    query = (item for item in _from_fields(request.query, max_image_bytes) if not isinstance(item, Unread))  # app tells
+    given = [*query, *body]
     lists = [item for item in given if isinstance(item, Several)]
     if not lists:
         return _question(given)
@@ -108,7 +115,8 @@ def read_question(
 def _question(given: Iterable[Given], top: int | None = None) -> Question:
     sources = [item for item in given if isinstance(item, SOURCES)]
     if not sources:
-        raise MissingInputError
+        unread = parameters.unknown([(item.name, "") for item in given if isinstance(item, Unread)])
+        raise MissingInputError(public=f"{MissingInputError.text} {parameters.hint(unread)}".rstrip())
     if len(sources) > 1:
         raise AmbiguousInputError(f"{len(sources)} sources: {', '.join(source.kind for source in sources)}")
     return Question(sources[0], _only_top(given) or top)
@@ -172,6 +180,8 @@ def _from_fields(fields: Iterable[tuple[str, Any]], max_image_bytes: int) -> Ite
             yield Top(_top(value))
         elif name == "images":
             yield Several(value)
+        else:
+            yield Unread(str(name))
 
 
 def _upload(data: bytes, max_image_bytes: int) -> Upload:

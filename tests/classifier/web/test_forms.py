@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 import pytest
 import requests
 
-from classifier.errors import ClassifierError, RequestError
+from classifier.errors import ClassifierError, MissingInputError, RequestError
 from classifier.web.openapi import openapi_response
 from classifier.web.sources import Key, Link, Question, Upload
 from tests.support.questions import BASE64, FORM, LINK, PICTURE, ask
@@ -214,3 +214,24 @@ def test_a_packed_body_stays_packed_until_it_is_unpacked() -> None:
 
 def test_a_link_is_still_a_link() -> None:
     assert ask("imagelink=http://h/a%2Bb.jpg", FORM) == Question(Link("http://h/a+b.jpg"), None)
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "says"),
+    [
+        (b'{"url": "http://h/a.jpg"}', "application/json", "Not known here: url (imagelink)."),
+        (b'{"image_url": "http://h/a.jpg", "top": 3}', "application/json", "Not known here: image_url (imagelink)."),
+        (b"link=http://h/a.jpg", FORM, "Not known here: link (imagelink)."),
+        (
+            multipart((field("photo_url"), b"http://h/")),
+            "multipart/form-data; boundary=xx",
+            "Not known here: photo_url.",
+        ),
+    ],
+)
+def test_a_body_without_a_picture_hears_of_the_fields_that_nobody_reads(
+    body: bytes, content_type: str, says: str
+) -> None:
+    with pytest.raises(MissingInputError) as caught:
+        ask(body, content_type)
+    assert caught.value.public.endswith(says)
