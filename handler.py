@@ -8,6 +8,7 @@ from copy import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from classifier import garbage
 from classifier.bootstrap import dependencies
 
 STARTED = time.monotonic()
@@ -190,4 +191,5 @@ def _bulk_job() -> BulkJob:
 
 
 if os.environ.get("_HANDLER") == "handler.classify":
-    _app()
+    with garbage.left_alone():
+        _app()

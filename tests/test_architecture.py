@@ -21,6 +21,7 @@ BASE = (
     "documents",
     "errors",
     "function_memory",
+    "garbage",
     "logs",
     "metrics",
     "model_memory",

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from classifier import function_memory, model_memory
+from classifier import function_memory, garbage, model_memory
 from classifier.arrays import floats
 from classifier.bootstrap import dependencies
 from classifier.bootstrap.archive import PackError
@@ -169,27 +169,9 @@ def _import_keras() -> None:
         os.environ.setdefault(name, value)
     from classifier.bootstrap import pages
 
-    with pages.given_back_after(_LIBRARY), _collecting_no_garbage():
+    with pages.given_back_after(_LIBRARY), garbage.left_alone():
         import keras  # noqa: F401
         import tensorflow  # noqa: F401
-
-
-@contextmanager
-def _collecting_no_garbage() -> Iterator[None]:
-    """Look for no garbage while 2,700 modules are imported, nor ever among them: a tenth of the import's time.
-
-    https://docs.python.org/3/library/gc.html#gc.freeze
-    """
-    import gc
-
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if was_enabled:
-            gc.enable()
 
 
 def _build(architecture: Architecture, weights: bytes | mmap, check: Callable[[int], None]) -> Any:  # noqa: ANN401

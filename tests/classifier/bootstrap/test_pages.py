@@ -62,17 +62,3 @@ def test_only_pages_that_the_file_still_holds_are_given_back() -> None:
     ranges = list(pages.clean_ranges(SMAPS, "/tensorflow/"))
 
     assert ranges == [(0x7F0000000000, 0x7F0000002000), (0x7F0000007000, 0x7F0000008000)]
-
-
-def test_garbage_is_collected_again_once_imported() -> None:
-    import gc
-
-    from classifier.engines.keras_engine import _collecting_no_garbage
-
-    with _collecting_no_garbage():
-        assert not gc.isenabled()
-    try:
-        assert gc.isenabled()
-        assert gc.get_freeze_count() > 1000
-    finally:
-        gc.unfreeze()
