@@ -108,6 +108,7 @@ def _write_bundle(fitted: fitting.Fitted, tree: Tree, out: Path, size: int) -> N
         "output": "softmax",
         "top_k": min(5, len(tree.labels)),
         "preprocessing": {
+            "pixels": "keras",
             "size": [size, size],
             "resize": "stretch",
             "filter": SERVING_FILTER,

@@ -93,6 +93,7 @@ def test_serving_json_says_how_the_pixels_were_made(run: Run) -> None:
         "output": "softmax",
         "top_k": 2,
         "preprocessing": {
+            "pixels": "keras",
             "size": [32, 32],
             "resize": "stretch",
             "filter": "bilinear",
