@@ -53,6 +53,7 @@ class ModelLoader:
         self._job: _Job | None = None
         self._next_check = 0.0
         self._refused: tuple[object, ...] = ()
+        self._refusal: ModelError | None = None
         self._wanted = threading.Event()
         self._begun = threading.Event()
         self._looked = 0.0
@@ -61,6 +62,11 @@ class ModelLoader:
     def current(self) -> LoadedModel | None:
         """The model that would answer now, without loading or asking for anything."""
         return self._current
+
+    @property
+    def refusal(self) -> ModelError | None:
+        """Why the newest bundle does not serve, while an older one does; None when the newest serves."""
+        return self._refusal if self._current is not None else None
 
     def acquire(self, deadline: float) -> LoadedModel:
         """The model to answer with; `deadline` by time.monotonic().
@@ -137,6 +143,7 @@ class ModelLoader:
             view = self._reader.look(self._answer_by())
         except ModelError as error:
             if self._current is None and self._adopt_older(self._reader.look_aside(self._answer_by())):
+                self._refusal = error
                 sentence = "the newest bundle is refused, an older one serves"
                 logs.emit("error", sentence, error=error, fields=REFUSED)
                 return
@@ -158,8 +165,9 @@ class ModelLoader:
     def _adopt_or_refuse(self, snapshot: Snapshot, view: View) -> None:
         try:
             self._adopt(snapshot, view)
+            self._refusal = None
         except ModelError as error:
-            self._refused = _judged(snapshot, view)
+            self._refused, self._refusal = _judged(snapshot, view), error
             logs.emit("error", "the new bundle is refused, the old model goes on serving", error=error, fields=REFUSED)
 
     def _adopt_first(self, view: View) -> None:
@@ -171,7 +179,7 @@ class ModelLoader:
                     return None
                 return self._adopt(view.newest, view)
             except ModelError as error:
-                self._refused, failure = _judged(view.newest, view), error
+                self._refused, self._refusal, failure = _judged(view.newest, view), error, error
                 sentence = "the newest bundle is refused, looking for an older one"
                 logs.emit("error", sentence, error=error, fields=REFUSED)
         if self._adopt_older(view):

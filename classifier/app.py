@@ -211,7 +211,8 @@ class App:
         current = self._loader.current
         model = None if current is None else current.named(self._settings.model_name)
         state = "cold" if current is None else "warm"
-        return json_response({"status": "ok", "state": state, "model": model, "request_id": exchange.request_id})
+        told = {"status": "ok", "state": state, "model": model, **_refused(self._loader)}
+        return json_response({**told, "request_id": exchange.request_id})
 
     def _model(self, exchange: Exchange) -> Response:
         classifier, loader = self._asked(exchange)
@@ -227,6 +228,7 @@ class App:
                 "input_shape": [*preprocessing.size, preprocessing.channels],
                 "preprocessing": preprocessing.to_json(),
                 "published": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(current.updated)),
+                **_refused(loader),
                 "request_id": exchange.request_id,
             }
         )
@@ -242,6 +244,12 @@ class App:
             raise target.not_served() from error
         pictures = self._settings.max_batch_images
         return ServingApi(loader, classifier.model_name, classifier.limits, pictures).answer(target, exchange)
+
+
+def _refused(loader: ModelLoader) -> dict[str, object]:
+    """That the newest bundle is refused, and an older one serves; the log says why in full."""
+    refusal = loader.refusal
+    return {} if refusal is None else {"refused": {"code": refusal.code, "message": refusal.public}}
 
 
 def _description(_: Exchange) -> Response:

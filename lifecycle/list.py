@@ -27,9 +27,21 @@ def run(options: argparse.Namespace, console: Console) -> int:
     place = find_place(options.place)
     timeline = read_timeline(place)
     rows = [summary(timeline, found) for found in timeline.publications]
+    refusal = timeline.refusal()
     document = {"place": place.url, "serving": timeline.serving, "versions": rows}
-    console.result(document, _lines(place.url, timeline, rows))
+    document |= {"refused": refusal} if refusal else {}
+    console.result(document, [*_lines(place.url, timeline, rows), *refused_lines(refusal)])
     return 0
+
+
+def refused_lines(refusal: str) -> list[str]:
+    """What to tell when functions can't serve the newest objects."""
+    if not refusal:
+        return []
+    return [
+        f"Refused  what is newest can't be served: {refusal}",
+        "         Functions serve the last good model before it.",
+    ]
 
 
 def summary(timeline: Timeline, found: Record) -> dict[str, Any]:

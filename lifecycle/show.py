@@ -34,9 +34,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
     place = find_place(options.place)
     timeline = read_timeline(place)
     if options.version or (timeline.current is not None and not timeline.swapped):
-        console.result(*_published(place, timeline, options.version))
+        document, lines = _published(place, timeline, options.version)
     else:
-        console.result(*_by_hand(place, timeline))
+        document, lines = _by_hand(place, timeline)
+    refusal = "" if options.version else timeline.refusal()
+    document |= {"refused": refusal} if refusal else {}
+    console.result(document, [*lines, *listing.refused_lines(refusal)])
     return 0
 
 

@@ -50,6 +50,13 @@ class Timeline:
             return BY_HAND
         return known_fingerprint(self.view.newest) if isinstance(self.view.newest, Snapshot) else None
 
+    def refusal(self) -> str:
+        """Why functions refuse what counts now, as the compile function found out; empty if it did not."""
+        if not isinstance(self.view.newest, Snapshot):
+            return ""
+        report = self.store.compiled.report_for(self.view.newest, self.view.reports, time.monotonic() + LOOK_S)
+        return report.refusal if report is not None else ""
+
     @property
     def publications(self) -> list[Record]:
         """The newest record of each publication; going back to one is none of its own."""

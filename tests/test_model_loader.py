@@ -139,3 +139,22 @@ def test_looking_ahead_never_loads_a_first_model(bucket: Bucket) -> None:
     assert models.current is None
     models.acquire(soon())
     assert len(engine.opened) == 1
+
+
+def test_a_refused_newest_is_told_until_a_good_one_serves(bucket: Bucket) -> None:
+    publish(bucket, "one")
+    warm = loader(bucket, CountingEngine())
+    assert weights(warm.acquire(soon())) == "one"
+    assert warm.refusal is None
+    settle()
+    bucket.put(PREFIX + "model.weights.h5", b"broken")
+    bucket.put(PREFIX + "architecture.json", b"architecture two")
+    settle()
+    assert weights(warm.acquire(soon())) == "one"
+    assert str(warm.refusal) == "broken weights"
+    cold = loader(bucket, CountingEngine())
+    assert weights(cold.acquire(soon())) == "one"
+    assert str(cold.refusal) == "broken weights"
+    publish(bucket, "three")
+    assert weights(warm.acquire(soon())) == "three"
+    assert warm.refusal is None

@@ -72,6 +72,11 @@ class Report(Record, kw_only=True):
         found = self.measured.get(LARGEST_LAYER)
         return found if isinstance(found, int) else 0
 
+    @property
+    def refusal(self) -> str:
+        """Why no engine can serve the bundle; empty if one can."""
+        return "" if self.usable or self.shape.units else self.reason
+
     def to_json(self) -> bytes:
         """The report as it is stored."""
         identities = [sorted(map(list, identity)) for identity in self.identities]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from classifier.errors import ModelError
 from tests.support.application import Context, Running, http, lines, picture, upload
 from tests.support.application import start as start
 from tests.support.events import recorded
@@ -160,3 +161,15 @@ def test_every_front_door_is_answered(name: str, start: Callable[..., Running]) 
     assert answer["statusCode"] == 200
     assert answer["headers"]["content-type"] == "application/json"
     assert json.loads(answer["body"])["predictions"][0]["label"] == "red"
+
+
+@pytest.mark.parametrize("path", ["/health", "/model"])
+def test_that_the_newest_model_is_refused_is_told_without_what_is_internal(
+    path: str, start: Callable[..., Running]
+) -> None:
+    running = start()
+    plain = running.body(http(path=path))
+    running.models.refusal = ModelError("layer 'x' at s3://secret")
+    told = running.body(http(path=path))
+    assert plain.keys() == told.keys() - {"refused"}
+    assert told["refused"] == {"code": "model_invalid", "message": ModelError.text}

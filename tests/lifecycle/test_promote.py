@@ -11,7 +11,7 @@ from classifier.bundles.compiled import key_of
 from lifecycle import record
 from lifecycle.command import main
 from lifecycle.place import Place
-from lifecycle.release import usable_report
+from lifecycle.release import put_release, usable_report
 from tests.conftest import PLACE_PREFIX, Bucket
 from tests.support.stand_ins import compiled_is_whole, publish, release, served
 
@@ -85,3 +85,28 @@ def test_a_diff_names_what_changed(place: Place, capsys: Any) -> None:
         '-  "label 1"',
         '+  "label 2"',
     ]
+
+
+def test_a_bundle_that_functions_refuse_is_not_shown_as_serving(bucket: Bucket, place: Place, capsys: Any) -> None:
+    from copy import replace
+
+    from classifier.bundles.serving import ModelShape
+
+    given = release(1)
+    put_release(place, given, None, print)
+    etags = {name: bucket.put(PLACE_PREFIX + name, data)["ETag"].strip('"') for name, data in release(2).files.items()}
+    roles = {"architecture.json": "architecture", "model.weights.h5": "weights", "serving.json": "serving"}
+    assert given.report is not None
+    refused = replace(
+        given.report,
+        fingerprint=release(2).version,
+        usable=False,
+        reason="model_invalid: no such layer",
+        shape=ModelShape(None, None, 0, 0, None),
+        identities=(frozenset((roles[name], etag) for name, etag in etags.items()),),  # type: ignore[misc]
+    )
+    bucket.put(key_of(PLACE_PREFIX, refused.fingerprint, "report.json"), refused.to_json())
+    for verb in ("list", "show"):
+        capsys.readouterr()
+        assert main([verb, "dev"]) == 0
+        assert "Refused  what is newest can't be served: model_invalid: no such layer" in capsys.readouterr().out

@@ -17,7 +17,7 @@ from PIL import Image
 from classifier.app import App
 from classifier.bundles.serving import ModelShape, parse_serving
 from classifier.engines.opening import LoadedModel
-from classifier.errors import UrlHostError
+from classifier.errors import ModelError, UrlHostError
 from classifier.pictures.headers.picture import ImageLimits
 from classifier.service import Classifier, ImageStore
 from classifier.settings import Settings
@@ -58,6 +58,7 @@ class Models:
     current: LoadedModel | None = None
     failure: Exception | None = None
     deadlines: list[float] = field(default_factory=list)
+    refusal: ModelError | None = None
 
     def look_ahead(self) -> None:
         """Nothing is newer."""
