@@ -222,9 +222,7 @@ class App:
             {
                 **current.named(classifier.model_name),
                 **{name: text for name in ("title", "description") if (text := getattr(serving, name))},
-                "labels": serving.labels,
-                "output": serving.output,
-                "top_k": serving.top_k,
+                **serving.described(),
                 "input_shape": [*preprocessing.size, preprocessing.channels],
                 "preprocessing": preprocessing.to_json(),
                 "published": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(current.updated)),

@@ -120,8 +120,7 @@ class _Run:
             array = model.serving.preprocessing.to_array(decoded.pixels)
         with self._phases.measure("infer"):
             raw = model.engine.predict(array)
-        predictions = model.serving.predictions(raw, question.top)
-        return {"predictions": predictions, "image": described(question.source, decoded)}
+        return {**model.serving.answer(raw, question.top), "image": described(question.source, decoded)}
 
 
 def _reading(

@@ -73,9 +73,14 @@ class Record(metaclass=RecordType):
 
 
 def as_dict(record: Record) -> dict[str, Any]:
-    """The fields by name, records in them likewise."""
-    values = ((name, getattr(record, name)) for name in record.__slots__)
-    return {name: as_dict(value) if isinstance(value, Record) else value for name, value in values}
+    """The fields by name, records in them, and in tuples in them, likewise."""
+    return {name: _plain(getattr(record, name)) for name in record.__slots__}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return as_dict(value) if isinstance(value, Record) else value
 
 
 def _shown(value: object) -> str:

@@ -163,7 +163,7 @@ class Classifier(Record):
         with phases.measure("infer"):
             raw = model.engine.predict(array)
         return {
-            "predictions": model.serving.predictions(raw, question.top),
+            **model.serving.answer(raw, question.top),
             "model": model.named(self.model_name),
             "image": described(question.source, picture),
         }

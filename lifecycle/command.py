@@ -2,7 +2,8 @@
 
 PLACE is s3://bucket/prefix, or a stage's name (models/<stage>/ in the bucket that MODEL_BUCKET names); without one,
 MODEL_BUCKET and MODEL_PREFIX say where. Exit codes: 0 done; 1 the model was refused or a check failed; 2 wrong usage;
-3 S3 doesn't allow it; 4 somebody else published meanwhile; 130 interrupted, which leaves the served model as it was.
+3 S3 doesn't allow it; 4 somebody else published meanwhile; 70 a fault of ours; 130 interrupted, which leaves the served
+model as it was.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from classifier.errors import ClassifierError
+from classifier.errors import ClassifierError, ImageError
 from classifier.printable import printable
 from classifier.s3.storage import ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
 from lifecycle.console import Console
-from lifecycle.errors import ModelsError, PlaceError
+from lifecycle.errors import ModelsError, PlaceError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,7 @@ VERBS = {
     "export": "the published model as .keras, SavedModel or .tflite",
 }
 INTERRUPTED = 130
+OWN_FAULT = 70
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,8 +52,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _failed(str(error), error.exit_code)
     except (ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError) as error:
         return _failed(f"S3 doesn't give what it has just listed: {error}", PlaceError.exit_code)
+    except ImageError as error:
+        return _failed(f"a picture that was given can't be read: {error.public}", UsageError.exit_code)
     except ClassifierError as error:
         return _failed(f"{error.code}: {error}", ModelsError.exit_code if error.status == 500 else PlaceError.exit_code)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _failed(f"{where}{error.strerror or error}", UsageError.exit_code)
+    except Exception as error:
+        if os.environ.get("LOG_LEVEL", "").lower() == "debug":
+            raise
+        what = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+        return _failed(f"this is a fault of ours, please report it: {what} (LOG_LEVEL=debug shows where)", OWN_FAULT)
     return code
 
 

@@ -101,20 +101,20 @@ def _write_tflite(timeline: Timeline, snapshot: Snapshot, path: Path) -> tuple[s
 
 
 def _write_keras(timeline: Timeline, snapshot: Snapshot, path: Path, form: str, console: Console) -> tuple[str, float]:
-    import numpy as np
 
-    from classifier.compiling.compiler import probe_arrays
+    from classifier.compiling.agreement import compared
     from classifier.engines.keras_engine import KerasEngine, load
+    from classifier.engines.probes import answers, names, probe_arrays
     from classifier.phases import Phases
 
     bundle = timeline.store.bundles.read(snapshot, time.monotonic() + READ_S)
     model = load(bundle, Phases())
     console.progress(f"writing and reading back {form}")
     write = _write_keras_file if form == "keras" else _write_saved_model
-    answer = _channels(model, write(model, path))
+    answer = _flat(model, write(model, path))
     probes = probe_arrays(model.serving.preprocessing, [])
-    own = KerasEngine(model.call)
-    difference = max(float(np.abs(answer(probe) - own.predict(probe)).max()) for probe in probes)
+    written, own = (answers(predict, probes) for predict in (answer, KerasEngine(model.call).predict))
+    difference = compared(model.serving, written, own, names(len(probes))).largest_difference
     if not difference <= LARGEST_DIFFERENCE:
         raise ModelsError(f"refused: read back, its output differs by {difference:.2g} from what is served")
     return bundle.fingerprint, difference
@@ -157,7 +157,7 @@ def _write_saved_model(model: TracedModel, path: Path) -> Callable[[Array], Any]
     import tensorflow as tf
 
     original = model.module.model
-    name, output = original.inputs[0].name, original.output_names[0]
+    name, outputs = original.inputs[0].name, original.output_names
     shape = (None, *original.input_shape[1:])
     module = tf.Module()
     module.model = original
@@ -165,7 +165,8 @@ def _write_saved_model(model: TracedModel, path: Path) -> Callable[[Array], Any]
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32, name=name)])  # type: ignore[untyped-decorator]
     def serve(given: Any) -> dict[str, Any]:  # noqa: ANN401 - TensorFlow's tensors
-        return {output: original(given, training=False)}
+        found = original(given, training=False)
+        return dict(zip(outputs, found if isinstance(found, list | tuple) else [found], strict=True))
 
     module.serve = serve
     tf.saved_model.save(module, str(path), signatures={"serving_default": serve})
@@ -173,19 +174,29 @@ def _write_saved_model(model: TracedModel, path: Path) -> Callable[[Array], Any]
     extra.mkdir()
     (extra / "serving.json").write_bytes(serving_options.written_out(model.serving))
     signature = tf.saved_model.load(str(path)).signatures["serving_default"]
-    return lambda picture: signature(**{name: tf.constant(picture)})[output]
+
+    def answer(picture: Array) -> list[Any]:
+        found = signature(**{name: tf.constant(picture)})
+        return [found[output] for output in outputs]
+
+    return answer
 
 
-def _channels(model: TracedModel, answer: Callable[[Array], Any]) -> Callable[[Array], Array]:
-    """The same for a picture (1, height, width, channels), whichever way round the model wants it."""
+def _flat(model: TracedModel, answer: Callable[[Array], Any]) -> Callable[[Array], Array]:
+    """The served outputs' numbers for a picture (1, height, width, channels), in whatever form the model wants it."""
     import numpy as np
 
+    own = tuple(model.module.model.input_shape[1:])
     shape = (model.shape.height, model.shape.width, model.shape.channels)
-    first = tuple(model.module.model.input_shape[1:]) != shape
 
     def flat(picture: Array) -> Array:
-        given = np.ascontiguousarray(picture.transpose(0, 3, 1, 2)) if first else picture
-        return np.asarray(answer(given), np.float32).reshape(-1)
+        if len(own) < 3:
+            picture = picture.reshape(1, *model.serving.row)
+        elif own != shape:
+            picture = np.ascontiguousarray(picture.transpose(0, 3, 1, 2))
+        found = answer(picture)
+        found = found if isinstance(found, list | tuple) else [found]
+        return np.concatenate([np.asarray(found[index], np.float32).reshape(-1) for index in model.outputs])
 
     return flat
 

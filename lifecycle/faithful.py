@@ -7,14 +7,17 @@ right (today's Keras refuses them, or answers something else): there every numbe
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from classifier.compiling.compiler import TIE, probe_arrays
+from classifier.compiling.agreement import compared
 from classifier.engines.keras_engine import KerasEngine, TracedModel, load
+from classifier.engines.probes import answers, names, probe_arrays
 from classifier.phases import Phases
 from lifecycle.errors import ModelsError
+from lifecycle.outputs import settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,6 +42,8 @@ class Agreement:
     samples: int
     largest_difference: float | None
     top_label_agreement: float | None
+    left_out: tuple[str, ...]
+    """Probes for which the source itself gives no numbers."""
     arrays: int
     """Arrays of the model that are in the source's file, bit by bit: all of them, or the model is refused."""
 
@@ -47,43 +52,37 @@ class Agreement:
         return asdict(self)
 
 
-def compare(source: KerasSource, bundle: Bundle, samples: Sequence[bytes]) -> tuple[Agreement, TracedModel]:
+def compare(source: KerasSource, bundle: Bundle, samples: Sequence[bytes]) -> tuple[Agreement, TracedModel, list[str]]:
     """Load the bundle as the function does and hold it against its source.
 
     ModelsError when they differ by more than 1e-5, ModelError when the bundle can't be loaded.
     """
-    import numpy as np
 
     model = load(bundle, Phases())  # first: it refuses what could run code, before Keras gets to see the file
     arrays = _count_arrays(model, bundle.weights)
     probes = probe_arrays(model.serving.preprocessing, samples)
-    own = KerasEngine(model.call)
-    answers = np.array([model.serving.scores(own.predict(probe)) for probe in probes], np.float32)
+    own = answers(KerasEngine(model.call).predict, probes)
+    shape, serving, doubts = settled(model.shape, own, bundle.parts["serving"])
+    model = replace(model, shape=shape, serving=serving)
     by, reference = _reference(source, model)
-    difference = agreement = None
+    agreement = None
     if reference is not None:
-        expected = np.array([model.serving.scores(reference(probe).tolist()) for probe in probes], np.float32)
-        difference = float(np.abs(answers - expected).max())
-        rows = np.arange(len(probes))
-        agreement = float((expected.max(1) - expected[rows, answers.argmax(1)] <= TIE).mean())
-        _refuse_difference(by, difference, agreement)
-    return Agreement(
-        by=by,
-        probes=len(probes) - len(samples),
-        samples=len(samples),
-        largest_difference=difference,
-        top_label_agreement=agreement,
-        arrays=arrays,
-    ), model
-
-
-def _refuse_difference(by: str, difference: float, agreement: float) -> None:
-    if not difference <= LARGEST_DIFFERENCE:  # NaN is a difference too
-        raise ModelsError(
-            f"refused: scores differ from {by}'s by {difference:.2g}, at most {LARGEST_DIFFERENCE:g} is allowed"
-        )
-    if agreement < 1:
-        raise ModelsError(f"refused: the top label agrees with {by} on {agreement:.0%} of the pictures only")
+        agreement = compared(model.serving, own, answers(reference, probes), names(len(probes)))
+        if why := agreement.refusal(f"{by}'s", LARGEST_DIFFERENCE):
+            raise ModelsError(f"refused: {why}")
+    return (
+        Agreement(
+            by=by,
+            probes=len(probes) - len(samples),
+            samples=len(samples),
+            largest_difference=agreement.largest_difference if agreement else None,
+            top_label_agreement=agreement.top_label if agreement else None,
+            left_out=agreement.left_out if agreement else (),
+            arrays=arrays,
+        ),
+        model,
+        doubts,
+    )
 
 
 type Reference = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -100,12 +99,17 @@ def _reference(source: KerasSource, model: TracedModel) -> tuple[str, Reference 
         original = source.load()
     except Exception as error:  # noqa: BLE001 - Keras raises whatever it stumbles over
         return f"the project's loader only: Keras {keras.__version__} itself can't load it ({_first(error)})", None
+    own = tuple(original.inputs[0].shape[1:])
     shape = (model.shape.height, model.shape.width, model.shape.channels)
-    channels_first = tuple(original.input_shape[1:]) != shape
 
     def answer(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-        given = picture.transpose(0, 3, 1, 2) if channels_first else picture
-        return np.asarray(original(given, training=False), np.float32).reshape(-1)
+        if len(own) < 3:
+            picture = picture.reshape(1, *model.serving.row)
+        elif own != shape:
+            picture = picture.transpose(0, 3, 1, 2)
+        with warnings.catch_warnings(action="ignore"):  # it likes its inputs in the form in which they were named
+            found = keras.tree.flatten(original(picture, training=False))
+        return np.concatenate([np.asarray(found[index], np.float32).reshape(-1) for index in model.outputs])
 
     return f"Keras {keras.__version__}", answer
 

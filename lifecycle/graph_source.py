@@ -13,12 +13,14 @@ import tarfile
 from copy import replace
 from typing import TYPE_CHECKING, Any
 
-from classifier.bundles.serving import parse_serving
+from classifier.bundles.serving import parse_preprocessing
+from classifier.engines import probes
 from classifier.engines.keras_engine import TracedModel
 from classifier.phases import Phases
 from lifecycle import source as sources
 from lifecycle import tensorflow_graph
 from lifecycle.errors import ModelsError
+from lifecycle.outputs import output_facts, settled
 from lifecycle.preparing import Prepared, answers, compiled_facts, keras_engine, litert_engine
 from lifecycle.release import Release, as_bundle
 from lifecycle.serving_options import written_out
@@ -44,14 +46,14 @@ def prepare(
         f"loading the {source.kind} by TensorFlow: it has no Keras layers, only its compiled form can serve"
     )
     call, shape = tensorflow_graph.load(source)
-    model = _traced(call, shape, asked)
+    pictures = [sample.data for sample in samples]
+    model = _traced(call, shape, asked, pictures, console)
     files = {
         "architecture.json": json.dumps(_stand_in(source, shape), indent=1).encode(),
         "model.weights.h5": _as_one_file(source.path),
         "serving.json": written_out(model.serving),
     }
     console.progress("compiling the fast path and comparing it with TensorFlow")
-    pictures = [sample.data for sample in samples]
     report, forms = compile_traced(as_bundle(files), model, pictures, quantize, Phases())
     if not report.usable:
         raise ModelsError(f"refused: only its compiled form could serve this model, and that can't: {report.reason}")
@@ -64,6 +66,7 @@ def prepare(
         "writer": source.writer,
         "source_sha256": sources.sha256_of(source.path),
         "labels": len(model.serving.labels),
+        "outputs": [output_facts(head) for head in model.serving.heads],
         "bytes": sum(map(len, files.values())),
         "agreement": {"source": _agreement(report, len(samples)), "compiled": compiled_facts(report)},
         "tools": dict(report.versions),
@@ -87,6 +90,7 @@ def _agreement(report: Any, samples: int) -> dict[str, Any]:  # noqa: ANN401 - a
         "samples": samples,
         "largest_difference": compared["largest_difference"],
         "top_label_agreement": compared["top_label_agreement"],
+        "left_out": compared["left_out"],
         "arrays": 0,
     }
 
@@ -97,26 +101,31 @@ def _stand_in(source: GraphSource, shape: ModelShape) -> dict[str, Any]:
     return {"compiled_only": True, "source": source.kind, **names, "input_shape": size, "units": shape.units}
 
 
-def _traced(call: tensorflow_graph.Call, shape: ModelShape, asked: bytes) -> TracedModel:
-    """The graph as the compiler wants it: one picture of fixed size in, its scores out."""
+def _traced(
+    call: tensorflow_graph.Call, shape: ModelShape, asked: bytes, pictures: Sequence[bytes], console: Console
+) -> TracedModel:
+    """The graph as the compiler wants it: one picture of fixed size in, its scores out, which are known."""
     import tensorflow as tf
 
-    serving = parse_serving(asked, None, shape)
+    preprocessing = parse_preprocessing(asked, shape)
     module = tf.Module()
     module.pruned = call
 
-    @tf.function(input_signature=[tf.TensorSpec(serving.preprocessing.shape, tf.float32)])  # type: ignore[untyped-decorator]
+    @tf.function(input_signature=[tf.TensorSpec(preprocessing.shape, tf.float32)])  # type: ignore[untyped-decorator]
     def serve(picture: Any) -> Any:  # noqa: ANN401 - TensorFlow's tensors
         return tf.cast(tf.reshape(call(picture), (1, shape.units)), tf.float32)
 
     module.serve = serve
-    concrete = serve.get_concrete_function()
-    model = TracedModel(lambda picture: concrete(tf.constant(picture)), module, serving, shape)
     try:
-        model.answer_once()
-    except tf.errors.OpError as error:
+        concrete = serve.get_concrete_function()
+        engine = keras_engine(lambda picture: concrete(tf.constant(picture)))
+        rows = probes.answers(engine.predict, probes.probe_arrays(preprocessing, pictures))
+    except (tf.errors.OpError, ValueError) as error:
         raise ModelsError(f"refused: the graph can't be run: {tensorflow_graph.first_line(error)}") from error
-    return model
+    shape, serving, doubts = settled(shape, rows, asked)
+    for doubt in doubts:
+        console.warn(doubt)
+    return TracedModel(lambda picture: concrete(tf.constant(picture)), module, serving, shape)
 
 
 def _as_one_file(path: Path) -> bytes:

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 from classifier.keras_json.architecture import read_architecture
 from classifier.keras_json.limits import Limits
 from classifier.keras_weights.store import open_store
+from lifecycle.containers import HDF5, ZIP
 from lifecycle.model_files import read_model_file
-from lifecycle.source import HDF5, ZIP, KerasSource
+from lifecycle.not_models import refuse_json
+from lifecycle.source import KerasSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,7 +36,9 @@ def whole_file(path: Path) -> KerasSource:
 
 def pair(architecture: Path, weights: Path) -> KerasSource:
     """What `model.to_json()` and `model.save_weights()` wrote."""
-    return _source("JSON and weights", architecture, architecture.read_bytes(), weights.read_bytes())
+    text = architecture.read_bytes()
+    refuse_json(architecture, text)
+    return _source("JSON and weights", architecture, text, weights.read_bytes())
 
 
 def _source(kind: str, path: Path, text: bytes, data: bytes, writer: str | None = None) -> KerasSource:

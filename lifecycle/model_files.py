@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from classifier.errors import ModelError, ModelTooLargeError
-from classifier.keras_json import document
+from classifier.keras_json import document, losses
 from classifier.keras_json.limits import Limits
 
 if TYPE_CHECKING:
@@ -48,9 +48,10 @@ def _from_hdf5(data: bytes, limits: Limits) -> ModelFile:
 
     with open_store(data, limits.max_parameters * 4) as store:
         config, writer, backend = (store.text("", name) for name in ("model_config", "keras_version", "backend"))
+        trained = store.text("", "training_config")
     if config is None:
         raise ModelError("the HDF5 file holds weights only: give the architecture JSON too")
-    return ModelFile(_with_writer(config.encode(), writer, limits, backend), data, writer)
+    return ModelFile(_with_writer(config.encode(), writer, limits, backend, trained), data, writer)
 
 
 def _from_archive(data: bytes, limits: Limits) -> ModelFile:
@@ -78,11 +79,23 @@ def _member(archive: zipfile.ZipFile, name: str, max_bytes: int) -> bytes:
     return found
 
 
-def _with_writer(config: bytes, writer: str | None, limits: Limits, backend: str | None = None) -> bytes:
-    """The architecture with the writer's version and backend in it, which these files keep elsewhere."""
+def _with_writer(
+    config: bytes, writer: str | None, limits: Limits, backend: str | None = None, trained: str | None = None
+) -> bytes:
+    """The architecture with the writer's version, backend and loss in it, which these files keep elsewhere."""
     entry: dict[str, Json] = dict(document.parse(config, limits))
+    if trained is not None and (loss := _loss(trained, limits)):
+        entry.setdefault("compile_config", loss)
     if writer is not None:
         entry.setdefault("keras_version", writer)
     if backend is not None:
         entry.setdefault("backend", backend)
     return json.dumps(entry).encode()
+
+
+def _loss(trained: str, limits: Limits) -> dict[str, Json]:
+    """What a training's configuration says of its loss; nothing where it can't be read, as serving can do without."""
+    try:
+        return losses.of_training(document.parse(trained.encode(), limits))
+    except ModelError:
+        return {}

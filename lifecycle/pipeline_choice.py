@@ -38,7 +38,7 @@ def pipeline_of(
     pictures = labelled(folder, {label: index for index, label in enumerate(serving.labels)})
 
     def scores(array: Any) -> Sequence[float]:  # noqa: ANN401 - a model's input
-        return serving.scores(engine.predict(array))
+        return serving.first_scores(engine.predict(array))
 
     readable = known(pictures, serving.preprocessing)
     evidence = weigh(serving.preprocessing, scores, readable, console.progress)

@@ -1,19 +1,22 @@
 """Publish a model: convert, compare with its source, compile, upload, make it live.
 
-SOURCE is a .keras file, an .h5 file of Keras 2 or 3, architecture JSON and weights (two files, or a folder of them), a
-SavedModel folder, or a frozen GraphDef. What is served changes in one step at the very end; stopping before it changes
+SOURCE is a .keras file, an .h5 file of Keras 2 or 3, architecture JSON and weights (two files, one beside the other, or
+a folder of them), an unpacked .keras archive, what Teachable Machine exports for Keras, a SavedModel's folder, a frozen
+GraphDef, or a zip of one of these. What is served changes in one step at the very end; stopping before it changes
 nothing.
 """
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifier.pictures.preprocessing import CHOICES
-from lifecycle import memory, reading, serving_options, source
+from lifecycle import containers, memory, reading, serving_options, source
 from lifecycle.console import Console, megabytes
 from lifecycle.errors import UsageError
+from lifecycle.outputs import KINDS, output_facts
 from lifecycle.pipeline_choice import pipeline_of
 from lifecycle.place import Place, find_place
 from lifecycle.preparing import Prepared, answers, compiled_facts, keras_engine, litert_engine
@@ -22,6 +25,7 @@ from lifecycle.timeline import read_timeline
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping, Sequence
 
     from classifier.bundles.compiled import Report
     from lifecycle.serving_options import Sample
@@ -34,9 +38,11 @@ NAME = "publish"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", nargs="+", type=Path, metavar="SOURCE", help="a model; JSON and weights are two")
     parser.add_argument("--to", metavar="PLACE", help="s3://bucket/prefix or a stage")
-    parser.add_argument("--labels", type=Path, metavar="FILE", help="one label a line, or a JSON list or object")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="one label a line, JSON or CSV")
     parser.add_argument("--preprocessing", metavar="SCALE", help=f"{', '.join(serving_options.SCALES)}, or a JSON file")
-    parser.add_argument("--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="where the model leaves it free")
+    parser.add_argument(
+        "--size", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="where the model does not say it"
+    )
     parser.add_argument(
         "--trained-with",
         nargs="+",
@@ -53,14 +59,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--filter", choices=CHOICES["filter"], help="how pictures are resized")
     parser.add_argument("--resize", choices=CHOICES["resize"], help="what becomes of other proportions")
     parser.add_argument("--color", choices=CHOICES["color"], help="order of the channels")
-    parser.add_argument("--scores", choices=("softmax", "sigmoid", "logits"), help="what the model's output is")
+    parser.add_argument("--scores", choices=KINDS, help="what the model's numbers are")
     parser.add_argument("--top-k", type=int, metavar="N", help="predictions in a reply")
     parser.add_argument("--serving", type=Path, metavar="FILE", help="a serving.json to begin with")
     parser.add_argument(
         "--sample", type=Path, nargs="+", default=[], metavar="IMAGES", help="pictures or folders to compare on"
     )
     parser.add_argument("--input", metavar="TENSOR", help="of a GraphDef")
-    parser.add_argument("--output", metavar="TENSOR", help="of a GraphDef; of a SavedModel signature[:result]")
+    parser.add_argument(
+        "--output",
+        metavar="NAME",
+        help="one of several outputs; a GraphDef's tensor; a SavedModel's signature[:result]",
+    )
     parser.add_argument("--quantize", nargs="*", default=[], choices=("float16", "int8"), help="smaller forms too")
     parser.add_argument("--dry-run", action="store_true", help="convert and compare, but write nothing to S3")
 
@@ -68,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, console: Console) -> int:
     """Publish and say what came of it."""
     if len(options.source) > 2:
-        raise UsageError("give one SOURCE, or architecture JSON and weights")
+        raise UsageError("give one SOURCE, or architecture JSON and weights; labels go with --labels")
     place = find_place(options.to)
     timeline = read_timeline(place)
     prepared = prepare(options, place, console)
@@ -91,22 +101,38 @@ def _check_memory(release: Release, stage: str | None, console: Console) -> memo
     return needs
 
 
-def prepare(options: argparse.Namespace, place: Place, console: Console) -> Prepared:
-    """Everything that is done before S3 is written to. ModelsError and ModelError refuse the model."""
-    console.progress(f"reading {', '.join(str(path) for path in options.source)}")
-    found = reading.read_source(options.source, options.input, options.output)
-    samples = serving_options.read_samples(options.sample)
-    asked = serving_options.wanted(options, options.source)
-    if isinstance(found, source.KerasSource):
-        return _prepare_keras(found, asked, samples, options, place, console)
-    if options.against:
-        raise UsageError(
-            "--against tries pipelines on a Keras model. Say --trained-with for a SavedModel or GraphDef, and check it "
-            "with `verify --against`"
-        )
-    from lifecycle import graph_source
+def parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """The verb's arguments, without `scripts/models publish` before them."""
+    import argparse
 
-    return graph_source.prepare(found, asked, samples, options.quantize, console)
+    parser = argparse.ArgumentParser(NAME)
+    add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+def prepare(options: argparse.Namespace, place: Place | None, console: Console) -> Prepared:
+    """Everything that is done before S3 is written to, as far as `place` has not it already.
+
+    ModelsError and ModelError refuse the model.
+    """
+    console.progress(f"reading {', '.join(str(path) for path in options.source)}")
+    with ExitStack() as stack:
+        files = containers.find(options.source, stack)
+        if files.told:
+            console.progress(files.told)
+        found = reading.read_source(files, options.input, options.output)
+        samples = serving_options.read_samples(options.sample)
+        if isinstance(found, source.KerasSource):
+            asked = serving_options.wanted(options, files, options.output)
+            return _prepare_keras(found, asked, samples, options, place, console)
+        if options.against:
+            raise UsageError(
+                "--against tries pipelines on a Keras model. Say --trained-with for a SavedModel or GraphDef, and "
+                "check it with `verify --against`"
+            )
+        from lifecycle import graph_source
+
+        return graph_source.prepare(found, serving_options.wanted(options, files), samples, options.quantize, console)
 
 
 def _prepare_keras(
@@ -114,7 +140,7 @@ def _prepare_keras(
     asked: bytes,
     samples: list[Sample],
     options: argparse.Namespace,
-    place: Place,
+    place: Place | None,
     console: Console,
 ) -> Prepared:
     from lifecycle import faithful
@@ -122,7 +148,9 @@ def _prepare_keras(
     files = {"architecture.json": found.architecture, "model.weights.h5": found.weights, "serving.json": asked}
     pictures = [sample.data for sample in samples]
     console.progress("comparing the bundle, as the function loads it, with its source")
-    agreement, model = faithful.compare(found, as_bundle(files), pictures)
+    agreement, model, doubts = faithful.compare(found, as_bundle(files), pictures)
+    for doubt in doubts:
+        console.warn(doubt)
     model, evidence = pipeline_of(options.against, asked, model, console)
     files["serving.json"] = serving_options.written_out(model.serving)
     release = Release(files=files, source=found.text)
@@ -133,6 +161,7 @@ def _prepare_keras(
         "writer": f"Keras {found.writer}",
         "source_sha256": source.sha256_of(found.path),
         "labels": len(model.serving.labels),
+        "outputs": [output_facts(head) for head in model.serving.heads],
         "bytes": sum(len(data) for data in files.values()),
         "agreement": {"source": agreement.as_dict(), "compiled": compiled_facts(report)},
         "tools": dict(report.versions),
@@ -146,13 +175,13 @@ def _prepare_keras(
 
 
 def _compiled(
-    release: Release, pictures: list[bytes], quantize: list[str], place: Place, console: Console
+    release: Release, pictures: list[bytes], quantize: list[str], place: Place | None, console: Console
 ) -> tuple[Report, dict[str, bytes]]:
     """The compiled form and its report: what S3 has for this very model, or a new one."""
     from classifier.compiling.compile_job import FORM_FILES
     from classifier.compiling.compiler import compile_bundle
 
-    known = usable_report(place, release.version)
+    known = usable_report(place, release.version) if place else None
     if known is not None:
         console.progress("its compiled form is in S3 already")
         return known, {}
@@ -180,12 +209,19 @@ def _told(
         "undo": undo if live else None,
     }
     lines = [f"Model    {release.version}, {release.facts['labels']} labels, {megabytes(release.facts['bytes'])}"]
-    lines += [f"Source   {release.source}", *agreement_lines(release.facts), f"Needs    {needs}"]
+    lines += [f"Source   {release.source}", *output_lines(release.facts), *agreement_lines(release.facts)]
+    lines += [f"Needs    {needs}"]
     lines += [_sample_line(shown) for shown in prepared.samples]
     if not live:
         return document, [*lines, f"Nothing was written: without --dry-run this would go live at {place.url}"]
     lines.append(f"Live     {place.url} in place of {before or 'nothing'}, adopted at each function's next check")
     return document, [*lines, f"Undo     {undo}"]
+
+
+def output_lines(facts: Mapping[str, Any]) -> list[str]:
+    """What the model's numbers are, and how that is known."""
+    found = facts.get("outputs", [])
+    return [f"Output   {f'{one["name"]}: ' if one['name'] else ''}{one['output']} ({one['known']})" for one in found]
 
 
 def agreement_lines(facts: dict[str, Any] | Any) -> list[str]:  # noqa: ANN401 - a document's part
@@ -196,6 +232,8 @@ def agreement_lines(facts: dict[str, Any] | Any) -> list[str]:  # noqa: ANN401 -
     else:
         pictures = f"{given['probes']} probes and {given['samples']} samples"
         text = f"largest difference from {given['by']} {given['largest_difference']:.1e} on {pictures}"
+        if left_out := given.get("left_out"):
+            text += f", without {', '.join(left_out)}: there the model itself gives no numbers"
     fast = (
         f"LiteRT serves it; largest difference from TensorFlow {compiled['largest_difference']:.1e}"
         if compiled["usable"]

@@ -7,14 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from classifier.bundles.serving import HEAD_FIELDS
 from classifier.pictures.preprocessing import CHOICES
 from lifecycle.errors import UsageError
+from lifecycle.labels import read_labels
 from lifecycle.trained_with import fields_of
 
 if TYPE_CHECKING:
     import argparse
 
     from classifier.bundles.serving import Serving
+    from lifecycle.containers import Found
 
 SCALES = CHOICES["scale"]
 PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp"})
@@ -29,19 +32,25 @@ class Sample:
     data: bytes
 
 
-def wanted(options: argparse.Namespace, sources: list[Path]) -> bytes:
-    """serving.json as asked for: --serving, or what lies beside a folder's model, with single options on top."""
-    document = _base(options.serving, sources)
+def wanted(options: argparse.Namespace, found: Found, output: str | None = None) -> bytes:
+    """serving.json as asked for: --serving, or what lies beside the model, with single options on top.
+
+    `output`: the one of a Keras model's outputs that --output names; the options are its own then.
+    """
+    document = _base(options.serving, options.source)
+    if output:
+        document["outputs"] = {output: {name: document.pop(name) for name in HEAD_FIELDS if name in document}}
+    head = document["outputs"][output] if output else document
+    several = "outputs" in document and not output
     if options.labels:
-        document["labels"] = read_labels(options.labels)
-    elif not document.get("labels") and (found := _beside(sources, "labels.txt")):
-        document["labels"] = read_labels(found)
-    preprocessing = dict(document.get("preprocessing") or {})
-    preprocessing |= _preprocessing(options)
+        head["labels"] = read_labels(options.labels)
+    elif not head.get("labels") and found.labels and not several:
+        head["labels"] = read_labels(found.labels)
     if options.scores:
-        document["output"] = options.scores
+        head["output"] = options.scores
     if options.top_k:
-        document["top_k"] = options.top_k
+        head["top_k"] = options.top_k
+    preprocessing = {**found.preprocessing, **(document.get("preprocessing") or {}), **_preprocessing(options)}
     if preprocessing:
         document["preprocessing"] = preprocessing
     return json.dumps(document).encode()
@@ -49,32 +58,12 @@ def wanted(options: argparse.Namespace, sources: list[Path]) -> bytes:
 
 def written_out(serving: Serving) -> bytes:
     """serving.json with every default stated, so that a later version's defaults can't change the model."""
-    document = {
-        "labels": list(serving.labels),
-        "output": serving.output,
-        "top_k": serving.top_k,
-        "preprocessing": serving.preprocessing.to_json(),
+    heads = {
+        head.name: {"labels": list(head.labels), "output": head.output, "top_k": head.top_k} for head in serving.heads
     }
-    return json.dumps(document, indent=1).encode()
-
-
-def read_labels(path: Path) -> list[str]:
-    """Labels from a JSON list, a JSON object of label to index (Keras's class_indices), or one a line."""
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: {error}") from error
-    if path.suffix != ".json":
-        return text.rstrip().splitlines() if text.strip() else []
-    try:
-        found = json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"{path} is not valid JSON: {error}") from error
-    if isinstance(found, dict) and sorted(found.values()) == list(range(len(found))):
-        return sorted(found, key=found.__getitem__)
-    if isinstance(found, list) and all(isinstance(label, str) for label in found):
-        return found
-    raise UsageError(f"{path}: expected a list of labels, or an object of label to index")
+    own: dict[str, Any] = heads.get("", {"outputs": heads})
+    lines = {name: text for name in ("title", "description") if (text := getattr(serving, name))}
+    return json.dumps({**lines, **own, "preprocessing": serving.preprocessing.to_json()}, indent=1).encode()
 
 
 def read_samples(paths: list[Path]) -> list[Sample]:

@@ -10,9 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-HDF5 = b"\x89HDF\r\n\x1a\n"
-ZIP = b"PK\x03\x04"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KerasSource:

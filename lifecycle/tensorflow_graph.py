@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from classifier.bundles.serving import ModelShape
 from classifier.pictures.preprocessing import CHANNELS
+from lifecycle import graph_def
 from lifecycle.errors import ModelsError, UsageError
 
 if TYPE_CHECKING:
@@ -71,10 +72,16 @@ def _load_as_tensorflow_1(source: GraphSource) -> tuple[Call, ModelShape]:
 def _signature(signatures: dict[str, Any], source: GraphSource) -> tuple[Any, str]:
     """The signature that `--output` names, and which of its results, empty if it names none: `signature[:result]`."""
     name, _, output = (source.output or SIGNATURE).partition(":")
+    if name not in signatures and not output and name in _results(signatures.get(SIGNATURE)):
+        name, output = SIGNATURE, name  # a result of the one signature that everybody has
     if name not in signatures:
         there = ", ".join(sorted(found for found in signatures if not found.startswith("__"))) or "none at all"
         raise UsageError(f"{source.path} has no signature {name!r}, but {there} (--output)")
     return signatures[name], output
+
+
+def _results(signature: Any) -> Mapping[str, Any]:  # noqa: ANN401 - TensorFlow 2's function or 1's SignatureDef
+    return getattr(signature, "structured_outputs", None) or getattr(signature, "outputs", None) or {}
 
 
 def _only(tensors: Mapping[str, Any], source: GraphSource, wanted: str = "") -> str:
@@ -91,15 +98,7 @@ def _only(tensors: Mapping[str, Any], source: GraphSource, wanted: str = "") -> 
 
 
 def _load_graph_def(source: GraphSource) -> tuple[Call, ModelShape]:
-    import tensorflow as tf
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-    graph = tf.compat.v1.GraphDef()
-    try:
-        graph.ParseFromString(source.path.read_bytes())
-    except DecodeError as error:
-        raise ModelsError(f"refused: {source.path.name} is no GraphDef: {error}") from error
-    return _pruned(graph, _tensor(source.input), _tensor(source.output))
+    return _pruned(graph_def.read(source.path), _tensor(source.input), _tensor(source.output))
 
 
 def _tensor(name: str | None) -> str:
@@ -112,9 +111,11 @@ def _pruned(graph: Any, given: str, result: str) -> tuple[Call, ModelShape]:  # 
     import tensorflow as tf
 
     try:
-        whole = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(graph, name=""), [])
+        whole = tf.compat.v1.wrap_function(
+            lambda: tf.import_graph_def(graph, name="", input_map=graph_def.not_training(graph)), []
+        )
         pruned = whole.prune(whole.graph.get_tensor_by_name(given), whole.graph.get_tensor_by_name(result))
-    except (KeyError, ValueError, tf.errors.OpError) as error:
+    except (KeyError, ValueError, TypeError, tf.errors.OpError) as error:
         raise ModelsError(f"refused: {given} to {result} can't be cut out of the graph: {first_line(error)}") from error
     return _frozen(pruned, given)
 
@@ -125,11 +126,13 @@ def _frozen(function: Any, given: str, index: int = 0) -> tuple[Call, ModelShape
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     shape, dtype = function.inputs[0].shape, function.inputs[0].dtype
-    if dtype != tf.float32 or (shape.rank is not None and shape.rank != 4):
-        why = " It decodes pictures itself: give what comes after that as --input." if dtype == tf.string else ""
+    if dtype == tf.string:
         raise ModelsError(
-            f"refused: {given} is {dtype.name} of shape {shape}, expected float32 pictures of rank 4.{why}"
+            f"refused: {given} is {dtype.name} of shape {shape}, expected pictures as numbers. It decodes pictures "
+            "itself: give what comes after that as --input."
         )
+    if not (dtype.is_floating or dtype.is_integer) or (shape.rank is not None and not 2 <= shape.rank <= 4):
+        raise ModelsError(f"refused: {given} is {dtype.name} of shape {shape}, expected pictures: rank 4, 3 or 2")
     result = function.outputs[index]
     if not result.dtype.is_floating:
         raise ModelsError(f"refused: {result.name} is {result.dtype.name}, a classifier gives scores")
@@ -139,12 +142,29 @@ def _frozen(function: Any, given: str, index: int = 0) -> tuple[Call, ModelShape
     except (KeyError, ValueError, tf.errors.OpError) as error:
         raise ModelsError(f"refused: the graph from {given} can't be frozen: {first_line(error)}") from error
     sizes = shape.as_list() if shape.rank else [None] * 4
-    if _is_channels_first(sizes):
-        sizes = [sizes[0], *sizes[2:], sizes[1]]
-        call: Call = lambda picture: tf.nest.flatten(frozen(tf.transpose(picture, (0, 3, 1, 2))))[index]  # noqa: E731
-    else:
-        call = lambda picture: tf.nest.flatten(frozen(picture))[index]  # noqa: E731
-    return call, ModelShape(sizes[1], sizes[2], sizes[3] or 3, _units(call, result.shape, sizes), None)
+    first = len(sizes) == 4 and _is_channels_first(sizes)
+    batch = sizes[0] or 1
+
+    def call(picture: Any) -> Any:  # noqa: ANN401 - TensorFlow's tensors
+        """The result for one picture, however large the batch is that the graph insists on."""
+        picture = tf.transpose(picture, (0, 3, 1, 2)) if first else picture
+        if len(sizes) < 4:
+            own = tuple(picture.shape[1:3]) if len(sizes) == 3 else (-1,)
+            picture = tf.reshape(picture, (1, *own))
+        if dtype.is_integer:
+            picture = tf.round(picture)
+        found = frozen(tf.repeat(tf.cast(picture, dtype), batch, 0))
+        return tf.nest.flatten(found)[index][:1]
+
+    if len(sizes) == 2:
+        units = _units(call, result.shape, (1, 1, sizes[1] or 1, 1))
+        return call, ModelShape(None, None, 0, units, None, (sizes[1],))
+    if len(sizes) == 3:
+        units = _units(call, result.shape, (1, sizes[1] or 224, sizes[2] or 224, 1))
+        return call, ModelShape(sizes[1], sizes[2], 1, units, None, (sizes[1], sizes[2]))
+    height, width, channels = (sizes[2], sizes[3], sizes[1]) if first else (sizes[1], sizes[2], sizes[3])
+    example = (1, height or 224, width or 224, channels or 3)
+    return call, ModelShape(height, width, channels or 3, _units(call, result.shape, example), None)
 
 
 def _is_channels_first(sizes: list[int | None]) -> bool:
@@ -152,17 +172,16 @@ def _is_channels_first(sizes: list[int | None]) -> bool:
     return sizes[1] in known and sizes[3] is not None and sizes[3] not in known
 
 
-def _units(call: Call, shape: Any, sizes: list[int | None]) -> int:  # noqa: ANN401 - a TensorShape
-    """How many scores it gives; asked of the graph itself where its shapes don't tell."""
+def _units(call: Call, shape: Any, example: tuple[int, ...]) -> int:  # noqa: ANN401 - a TensorShape
+    """How many scores it gives; asked of the graph itself, of a black picture, where its shapes don't tell."""
     import numpy as np
     import tensorflow as tf
 
     known = shape.as_list() if shape.rank else [None]
     if None in known[1:] or len(known) < 2:
-        black = np.zeros((1, sizes[1] or 224, sizes[2] or 224, sizes[3] or 3), np.float32)
         try:
-            known = list(call(tf.constant(black)).shape)
-        except tf.errors.OpError as error:
+            known = list(call(tf.constant(np.zeros(example, np.float32))).shape)
+        except (tf.errors.OpError, ValueError) as error:
             raise ModelsError(f"refused: the graph can't be run: {first_line(error)}") from error
     units = math.prod(known[1:])
     if max(known[1:], default=1) != units:

@@ -18,9 +18,11 @@ from lifecycle import record
 from lifecycle.console import Console, table
 from lifecycle.errors import PlaceError, UsageError
 from lifecycle.labelled import known, labelled, model_input
+from lifecycle.labels import without_numbers
 from lifecycle.marks import write_mark
 from lifecycle.place import find_place
 from lifecycle.scoring import faults
+from lifecycle.serving_options import written_out
 from lifecycle.timeline import LOOK_S, Timeline, read_timeline
 
 if TYPE_CHECKING:
@@ -124,7 +126,7 @@ def load_served(timeline: Timeline, snapshot: Snapshot | None) -> Served:
         serving = fast[1]
     if fast is not None:
         engines["litert"] = fast[0]
-        if fast[1] != serving:
+        if written_out(fast[1]) != written_out(serving):
             problems.append("the compiled form has other labels or preprocessing than serving.json")
     return Served(version=bundle.fingerprint, serving=serving, engines=engines, problems=problems)
 
@@ -154,23 +156,28 @@ def _compare(served: Served) -> dict[str, Any]:
     import numpy as np
 
     from classifier.bundles.compiled import LARGEST_DIFFERENCE
-    from classifier.compiling.compiler import probe_arrays
+    from classifier.compiling.agreement import compared
+    from classifier.engines.output_kind import contradictions
+    from classifier.engines.probes import answers, names, probe_arrays
 
     probes = probe_arrays(served.serving.preprocessing, [])
-    scores = [
-        np.array([served.serving.scores(engine.predict(probe)) for probe in probes], np.float32)
-        for engine in served.engines.values()
-    ]
-    if not all(np.isfinite(found).all() for found in scores):
+    rows = [answers(engine.predict, probes) for engine in served.engines.values()]
+    if not any(np.isfinite(found).all(1).any() for found in rows):
         served.problems.append("scores are not finite numbers")
-    difference = float(np.abs(scores[0] - scores[1]).max()) if len(scores) > 1 else None
-    if difference is not None and not difference <= LARGEST_DIFFERENCE:
-        served.problems.append(f"the engines' scores differ by {difference:.2g}, at most {LARGEST_DIFFERENCE:g} may be")
+    served.problems.extend(contradictions(served.serving.heads, rows[0]))
+    difference = None
+    if len(rows) > 1:
+        agreement = compared(served.serving, rows[1], rows[0], names(len(probes)))
+        difference = agreement.largest_difference
+        if why := agreement.refusal("TensorFlow's", LARGEST_DIFFERENCE):
+            served.problems.append(why)
     return {"engines": list(served.engines), "largest_difference": difference, "probes": len(probes)}
 
 
 def _pictures(folder: Path, serving: Serving) -> list[tuple[Path, int]]:
-    return labelled(folder, {label: index for index, label in enumerate(serving.labels)})
+    indices = {label: index for index, label in enumerate(serving.labels)}
+    indices |= {label: index for index, label in enumerate(without_numbers(serving.labels)) if label not in indices}
+    return labelled(folder, indices)
 
 
 def _pipeline(served: Served, pictures: list[tuple[Path, int]], console: Console) -> Evidence:
@@ -181,7 +188,7 @@ def _pipeline(served: Served, pictures: list[tuple[Path, int]], console: Console
     readable = known(pictures, preprocessing)
 
     def scores(array: Any) -> Sequence[float]:  # noqa: ANN401 - a model's input
-        return served.serving.scores(engine.predict(array))
+        return served.serving.first_scores(engine.predict(array))
 
     return weigh(preprocessing, scores, readable, console.progress, SOME)
 
@@ -203,7 +210,7 @@ def _judge(served: Served, pictures: list[tuple[Path, int]], console: Console) -
             continue
         classes.append(index)
         for name, engine in served.engines.items():
-            scores[name].append(served.serving.scores(engine.predict(array)))
+            scores[name].append(served.serving.first_scores(engine.predict(array)))
     if not classes:
         raise UsageError("none of the pictures can be read")
     return {name: judge(np.array(found, np.float32), classes) for name, found in scores.items()}

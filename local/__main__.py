@@ -4,32 +4,35 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shlex
 import signal
 import socket
+import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Event
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from local import supply
 from local.cloud import Config, InvocationError, LocalLambda
-from local.launch import Code, credentials
+from local.launch import PROJECT, Code, credentials
 from local.narration import sentence
-from local.options import FRONTS, parser
+from local.options import FRONTS, here, parser
 from local.pool import ThrottledError
-from local.seed import SeedError, compiled_form, read_bundle, seed_bundle, seed_compiled, seed_samples
+from local.seed import SeedError, compiled_form, is_bundle, read_bundle, seed_bundle, seed_compiled, seed_samples
 from local.strict.limits import StrictError
 from local.template import Template, TemplateError, read_template
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
-    from pathlib import Path
 
 COMPILE = "handler.compile_model"
 ANSWER_S = 60
@@ -38,10 +41,12 @@ BUSY_S = 0.5
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until Ctrl-C or SIGTERM; 1 with one sentence when it can't."""
-    options = parser(__doc__).parse_args(argv)
+    options, publishing = parser(__doc__).parse_known_args(argv)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        serve(options)
+        with TemporaryDirectory(prefix="bundle-") as folder:
+            _make_bundle(options, publishing, Path(folder) / "bundle")
+            serve(options)
     except KeyboardInterrupt:
         return 0
     except (SeedError, TemplateError, StrictError, supply.SupplyError) as error:
@@ -49,6 +54,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(_sentence(error, options), file=sys.stderr)
     return 1
+
+
+def _make_bundle(options: argparse.Namespace, publishing: Sequence[str], folder: Path) -> None:
+    """Make a bundle of a model in any other form that `publish` takes, by `publish` itself; SeedError if it refuses."""
+    if is_bundle(options.bundle) and not publishing:
+        return
+    if not options.bundle.exists():
+        raise SeedError(f"There is no bundle at {options.bundle}: no such folder.")
+    supply.install(f"{options.bundle.name} is made into a bundle.")
+    if options.samples is None and (options.bundle / "samples").is_dir():
+        options.samples = options.bundle / "samples"
+    command = [sys.executable, "-m", "lifecycle.bundling", folder, options.bundle.resolve(), *publishing]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    if subprocess.run(list(map(str, command)), cwd=here("."), env=environment, check=False).returncode:
+        raise SeedError(f"{options.bundle} can't be served; the line above says why.")
+    options.bundle = folder
 
 
 def serve(options: argparse.Namespace) -> None:

@@ -20,8 +20,13 @@ FRONTS: dict[str, Front] = {"http": HttpApi(), "rest": RestApi(), "url": Functio
 
 def parser(description: str | None) -> argparse.ArgumentParser:
     """Return the command line."""
-    parser = argparse.ArgumentParser(prog="npm start --", description=description)
-    parser.add_argument("--bundle", type=here, default=DEMO, help="folder of the model")
+    parser = argparse.ArgumentParser(prog="npm start --", description=description, allow_abbrev=False)
+    parser.add_argument(
+        "--bundle",
+        type=here,
+        default=DEMO,
+        help="the model: a bundle's folder, or what `scripts/models publish` takes, with its options",
+    )
     parser.add_argument("--samples", type=here, help="pictures for s3key (default: the bundle's folder samples)")
     parser.add_argument("--port", type=port, default=3000, help="port of the service (default 3000)")
     parser.add_argument("--s3-port", type=port, default=0, help="port of S3 (default: any)")

@@ -22,6 +22,12 @@ class SeedError(Exception):
     """A folder that was named can't be used; the text says which and why."""
 
 
+def is_bundle(folder: Path) -> bool:
+    """Whether architecture and weights lie in a folder under a bundle's names."""
+    there = {role for name, role in ROLES.items() if (folder / name).is_file()}
+    return there.issuperset(REQUIRED)
+
+
 def read_bundle(folder: Path) -> dict[str, bytes]:
     """Return a bundle's files by name; SeedError when architecture or weights are missing."""
     if not folder.is_dir():

@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, str] = {
     "web": "base",
     "bundles": "base pictures s3",
     "keras_weights": "base keras_json",
-    "engines": "base bootstrap bundles keras_json keras_weights",
+    "engines": "base bootstrap bundles keras_json keras_weights pictures",
     "compiling": "base bundles engines pictures s3",
     "tf_serving": "base bundles pictures web",
     "model_loader": "base bundles engines s3",
@@ -63,6 +63,8 @@ OWNERS = {
     "PIL": ("classifier/pictures/render.py", "classifier/pictures/colors.py", "classifier/pictures/pipelines/"),
     "numpy": (
         "classifier/engines/keras_engine.py",
+        "classifier/engines/output_kind.py",
+        "classifier/engines/probes.py",
         "classifier/compiling/",
         "classifier/keras_json/building.py",
         "classifier/keras_json/sharing.py",

@@ -7,8 +7,9 @@ from copy import replace
 from typing import TYPE_CHECKING, Any
 
 from classifier.bundles.bundle import Identity, fingerprint
-from classifier.bundles.serving import ModelShape
+from classifier.bundles.serving import ModelShape, parse_serving
 from classifier.documents import Fields, blamed, check, read_object
+from classifier.errors import ModelError
 from classifier.records import Record, as_dict
 
 if TYPE_CHECKING:
@@ -21,13 +22,18 @@ FOLDER = "compiled/"
 MODEL = "model.tflite"
 REPORT = "report.json"
 MAX_REPORT_BYTES = 20_000_000
+_OUTPUT = Fields(
+    {"name": str, "units": int, "activation": (str, None)},
+    {"loss": (str, None), "output": (str, None), "known": str},
+)
 _REPORT = Fields(
     {
         **dict.fromkeys(("fingerprint", "reason", "model_sha256"), str),
         "usable": bool,
         "identities": [[[str]]],
         "shape": Fields(
-            {"height": (int, None), "width": (int, None), "channels": int, "units": int, "activation": (str, None)}
+            {"height": (int, None), "width": (int, None), "channels": int, "units": int, "activation": (str, None)},
+            {"row": ([(int, None)], None), "outputs": [_OUTPUT]},
         ),
         **dict.fromkeys(("serving", "labels"), (str, None)),
         "model_bytes": int,
@@ -77,6 +83,15 @@ class Report(Record, kw_only=True):
         """Why no engine can serve the bundle; empty if one can."""
         return "" if self.usable or self.shape.units else self.reason
 
+    @property
+    def says_what_scores_are(self) -> bool:
+        """Whether it can be served from: earlier versions guessed what numbers are, where nobody had stated it."""
+        try:
+            parse_serving(_encoded(self.serving), _encoded(self.labels), self.shape)
+        except ModelError:
+            return False
+        return True
+
     def to_json(self) -> bytes:
         """The report as it is stored."""
         identities = [sorted(map(list, identity)) for identity in self.identities]
@@ -100,7 +115,7 @@ def parse_report(data: bytes) -> Report:
         document["identities"] = tuple(
             frozenset((role, etag) for role, etag in identity) for identity in document["identities"]
         )
-        document["shape"] = ModelShape(**document["shape"])
+        document["shape"] = ModelShape.from_json(document["shape"])
         return Report(**document)
 
 
@@ -120,3 +135,7 @@ def known_fingerprint(snapshot: Snapshot) -> str | None:
     """The snapshot's fingerprint without reading it: known when it was published, with its objects' SHA-256."""
     digests = {part.role: part.sha256 for part in snapshot.parts if part.sha256}
     return fingerprint(digests) if len(digests) == len(snapshot.parts) else None
+
+
+def _encoded(text: str | None) -> bytes | None:
+    return None if text is None else text.encode()

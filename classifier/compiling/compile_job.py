@@ -112,12 +112,14 @@ class CompileJob:
         if not report.usable:
             needed = report.measured.get(NEEDED)
             return needed is None or self.memory < needed * MB
+        if not report.says_what_scores_are:
+            return False
         asked = set() if report.compiled_only else set(self.quantize)
         return asked <= report.measured.keys() and self._serves(report, deadline)
 
     def _serves(self, report: Report, deadline: float) -> bool:
         """Whether the report's model is there, and what the report says."""
-        if not report.usable:
+        if not report.usable or not report.says_what_scores_are:
             return False
         try:
             self.store.compiled.compiled_model(report, deadline)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from classifier import logs
 from classifier.bundles.compiled import LARGEST_DIFFERENCE, LARGEST_LAYER, Report
-from classifier.bundles.serving import ModelShape
+from classifier.bundles.serving import ModelShape, parse_serving, stated_outputs
+from classifier.compiling.agreement import compared
 from classifier.compiling.conversion import converted, first_line, return_freed_memory, saved
 from classifier.engines.keras_engine import KerasEngine, TracedModel, load
 from classifier.engines.litert_engine import LiteRtEngine, thread_count
-from classifier.errors import ImageError, ModelTooLargeError
+from classifier.engines.output_kind import contradictions, judged
+from classifier.engines.probes import answers, names, probe_arrays
+from classifier.errors import ModelTooLargeError
 from classifier.model_memory import COMPILING, Room
 from classifier.phases import Phases
-from classifier.pictures.decode import decode
-from classifier.pictures.headers.inspection import inspect
-from classifier.pictures.headers.picture import ImageLimits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,12 +31,8 @@ if TYPE_CHECKING:
     from classifier.bundles.serving import Serving
     from classifier.engines.engine import Engine
     from classifier.errors import ClassifierError
-    from classifier.pictures.preprocessing import Preprocessing
 
-GENERATED_PROBES = 8
 TIMED_RUNS = 5
-TIE = 1e-6
-"""Labels whose scores are as near as this share their place: either may come first."""
 NEEDED = "needed_mb"
 """In the report of a bundle that was not compiled for want of memory: the megabytes that would do."""
 
@@ -71,7 +69,8 @@ def compile_traced(
     Unless it is to `keep`, the model is emptied before it is converted, as memory has room for it once only.
     """
     probes = probe_arrays(model.serving.preprocessing, pictures)
-    reference = _Measured(KerasEngine(model.call), model.serving, probes)
+    reference = _Measured(KerasEngine(model.call), probes)
+    model = _judged(bundle, model, reference.rows)
     files: dict[str, bytes] = {}
     measured: dict[str, Any] = {
         "probes": len(probes),
@@ -85,7 +84,6 @@ def compile_traced(
             with phases.measure(f"convert_{form}"):
                 data, trouble = converted(folder, form)
             measured[form] = {"reason": trouble} if data is None else _compared(data, model.serving, probes, reference)
-            measured[form]["reason"] = _verdict(measured[form])
             if data is not None:
                 files[form] = data
     measured["seconds"] = {phase: round(ms / 1000, 2) for phase, ms in phases.timings_ms.items()}
@@ -93,43 +91,11 @@ def compile_traced(
     return report, files if report.usable else {}
 
 
-def probe_arrays(preprocessing: Preprocessing, pictures: Sequence[bytes]) -> list[NDArray[np.float32]]:
-    """Preprocessed probes, float32 of shape (1, height, width, channels): noise, ramps, flat ones, and `pictures`.
-
-    Generated ones are seeded, so that the same bundle is always asked the same questions.
-    """
-    import numpy as np
-
-    height, width, channels = preprocessing.shape[1:]
-    random = np.random.default_rng(20170925)
-    ramp = np.linspace(0, 255, height * width * channels).reshape(height, width, channels)
-    generated = [np.zeros_like(ramp), np.full_like(ramp, 255), ramp, ramp[::-1]]
-    while len(generated) < GENERATED_PROBES:
-        coarse = random.integers(0, 256, (-(-height // 8), -(-width // 8), channels))
-        smooth = coarse.repeat(8, axis=0).repeat(8, axis=1)[:height, :width]
-        generated.append(smooth + random.integers(-20, 21, smooth.shape))
-    arrays = [preprocessing.to_array(array.clip(0, 255).astype(np.uint8).tobytes()) for array in generated]
-    arrays += [array for data in pictures if (array := _decoded(data, preprocessing)) is not None]
-    return list(map(np.asarray, arrays))
-
-
-def _decoded(data: bytes, preprocessing: Preprocessing) -> memoryview[float] | None:
-    """A picture as the model takes it; None, and a line in the log, for what no request could send either."""
-    limits = ImageLimits()
-    try:
-        return preprocessing.to_array(decode(inspect(data, limits), preprocessing, limits).pixels)
-    except ImageError as error:
-        logs.emit("warning", "a probe picture can't be decoded, it is left out", error=error)
-        return None
-
-
 class _Measured:
-    """An engine's scores for the probes, float32 of shape (probes, labels), and its median time for one."""
+    """An engine's output for the probes, float32 of shape (probes, units), and its median time for one."""
 
-    def __init__(self, engine: Engine, serving: Serving, probes: Sequence[NDArray[np.float32]]) -> None:
-        import numpy as np
-
-        self.scores = np.array([serving.scores(engine.predict(probe)) for probe in probes], np.float32)
+    def __init__(self, engine: Engine, probes: Sequence[NDArray[np.float32]]) -> None:
+        self.rows = answers(engine.predict, probes)
         durations = []
         for _ in range(TIMED_RUNS):
             started = time.perf_counter()
@@ -138,36 +104,35 @@ class _Measured:
         self.milliseconds = round(sorted(durations)[TIMED_RUNS // 2], 3)
 
 
+def _judged(bundle: Bundle, model: TracedModel, rows: NDArray[np.float32]) -> TracedModel:
+    """The model with what all probes show its numbers to be; ModelError where that is open, and nobody has said it.
+
+    What is stated stays as it is, whatever the probes show: a model that is published already doesn't change unasked.
+    """
+    given = bundle.parts.get("serving")
+    shape = judged(model.shape, rows, stated_outputs(given))
+    serving = parse_serving(given, bundle.parts.get("labels"), shape)
+    for against in contradictions(serving.heads, rows):
+        logs.emit("warning", f"what the model's numbers are said to be looks wrong: {against}")
+    return replace(model, shape=shape, serving=serving)
+
+
 def _compared(
     data: bytes, serving: Serving, probes: Sequence[NDArray[np.float32]], reference: _Measured
 ) -> dict[str, Any]:
-    import numpy as np
-
     try:
-        own = _Measured(LiteRtEngine(data, thread_count()), serving, probes)
+        own = _Measured(LiteRtEngine(data, thread_count()), probes)
     except (RuntimeError, ValueError) as error:
         return {"reason": f"LiteRT can't run it: {first_line(error)}"}
-    top, rows = own.scores.argmax(1), np.arange(len(probes))
-    same_label = (reference.scores.max(1) - reference.scores[rows, top] <= TIE).mean()
+    agreement = compared(serving, own.rows, reference.rows, names(len(probes)))
     return {
-        "reason": "",
-        "largest_difference": float(np.abs(own.scores - reference.scores).max()),
-        "top_label_agreement": float(same_label),
+        "reason": agreement.refusal("Keras", LARGEST_DIFFERENCE),
+        "largest_difference": agreement.largest_difference if math.isfinite(agreement.largest_difference) else None,
+        "top_label_agreement": agreement.top_label,
+        "left_out": list(agreement.left_out),
         "bytes": len(data),
         "milliseconds": own.milliseconds,
     }
-
-
-def _verdict(compared: dict[str, Any]) -> str:
-    """Why a form is not as good as Keras; empty if it is. NaN is a difference too."""
-    if compared["reason"]:
-        return str(compared["reason"])
-    difference = compared["largest_difference"]
-    if not difference <= LARGEST_DIFFERENCE:
-        return f"scores differ from Keras by {difference:.2g}, at most {LARGEST_DIFFERENCE:g} is allowed"
-    if compared["top_label_agreement"] < 1:
-        return f"the top label agrees with Keras on {compared['top_label_agreement']:.0%} of the probes only"
-    return ""
 
 
 def _report(bundle: Bundle, model: TracedModel, files: dict[str, bytes], measured: dict[str, Any]) -> Report:

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from copy import replace
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from classifier import function_memory, garbage, model_memory
+from classifier import function_memory, garbage, logs, model_memory
 from classifier.arrays import floats
 from classifier.bootstrap import dependencies
 from classifier.bootstrap.archive import PackError
-from classifier.bundles.serving import ModelShape, parse_serving
+from classifier.bundles.serving import (
+    ModelShape,
+    OutputShape,
+    parse_preprocessing,
+    parse_serving,
+    served_outputs,
+    stated_outputs,
+)
+from classifier.engines import probes
 from classifier.engines.engine import Loaded
+from classifier.engines.output_kind import contradictions, judged
 from classifier.errors import ClassifierError, ModelError, UnavailableError
 from classifier.phases import Phases
+from classifier.pictures.preprocessing import CHANNELS
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Buffer, Callable, Iterator
+    from collections.abc import Buffer, Callable, Iterator, Sequence
     from mmap import mmap
 
     from classifier.bundles.reader import Bundle
     from classifier.bundles.serving import Serving
     from classifier.keras_json.architecture import Architecture
+    from classifier.pictures.preprocessing import Preprocessing
 
 TENSORFLOW_ENVIRONMENT = {
     "KERAS_BACKEND": "tensorflow",
@@ -62,22 +74,36 @@ def open_keras(bundle: Bundle, memory: int = 0) -> Loaded:
 
 @dataclass(frozen=True, slots=True)
 class TracedModel:
-    """A bundle's model, traced for one picture; `module` keeps its variables, as conversion needs them."""
+    """A bundle's model, traced for one picture; `module` keeps its variables, as conversion needs them.
+
+    It gives the numbers of all served outputs in one row, in the order of `serving.heads`.
+    """
 
     call: Callable[[Any], Any]
     module: Any
     serving: Serving
     shape: ModelShape
+    outputs: tuple[int, ...] = (0,)
+    """Which of the model's outputs those are."""
     largest_layer: int = 0
     """Bytes of the largest output of a layer, for one picture."""
 
     def answer_once(self) -> None:
-        """Run the model on a black picture; ModelError unless it answers with finite numbers."""
+        """Run the model; ModelError unless it answers some probe with as many finite numbers as it should.
+
+        A model that divides by its picture's deviation has no answer for a black one, so others are tried then.
+        """
         import numpy as np
 
-        raw = np.asarray(self.call(np.zeros(self.serving.preprocessing.shape, np.float32)))
+        engine = KerasEngine(self.call)
+        for probe in probes.generated(self.serving.preprocessing):
+            raw = np.asarray(engine.predict(probe))
+            if np.isfinite(raw).all():
+                break
         if raw.size != self.shape.units or not np.isfinite(raw).all():
-            raise ModelError(f"the model answers a black picture with {raw.size} numbers, not all of them finite")
+            raise ModelError(f"the model answers a plain picture with {raw.size} numbers, not all of them finite")
+        for against in contradictions(self.serving.heads, raw[None]):
+            logs.emit("warning", f"what the model's numbers are said to be looks wrong: {against}")
 
     def empty(self) -> None:
         """Give the memory of its variables back, at once and for good; nothing can be asked of it any more."""
@@ -92,12 +118,17 @@ class TracedModel:
 def load(bundle: Bundle, phases: Phases, room: model_memory.Room = model_memory.ANY) -> TracedModel:
     """Rebuild the bundle's model from JSON and weights; ModelError if the bundle is at fault.
 
-    ModelTooLargeError if there is no `room`: the file's size says neither what is packed in it nor what layers put out.
+    What its numbers are is probed where neither serving.json nor the last layer says it. ModelTooLargeError if there is
+    no `room`: the file's size says neither what is packed in it nor what layers put out.
     """
     from classifier.keras_json.architecture import read_architecture
 
     architecture = read_architecture(bundle.parts["architecture"])
-    channels_first = _check_input(architecture)
+    _check_input(architecture)
+    given = bundle.parts.get("serving")
+    outputs = [OutputShape(each.name, 0, each.activation, each.loss) for each in architecture.outputs]
+    served = served_outputs(given, outputs)
+    indices = [outputs.index(replace(each, name=each.name or outputs[0].name)) for each in served]
     try:
         phases.timings_ms |= dependencies.ensure_tensorflow()
     except PackError as error:
@@ -107,15 +138,21 @@ def load(bundle: Bundle, phases: Phases, room: model_memory.Room = model_memory.
     with _blaming_the_bundle():
         with phases.measure("build"):
             model = _build(architecture, bundle.weights, room.for_weights)
-        shape = _shape(architecture, model, channels_first=channels_first)
-        serving = parse_serving(bundle.parts.get("serving"), bundle.parts.get("labels"), shape)
+        sizes = [_units(model, index) for index in indices]
+        served = tuple(replace(each, units=size) for each, size in zip(served, sizes, strict=True))
+        shape = _shape(architecture, served)
+        preprocessing = parse_preprocessing(given, shape)
         with phases.measure("trace"):
-            call, module = _traced(model, serving.preprocessing.shape, channels_first=channels_first)
+            call, module = _traced(model, preprocessing.shape, _own_shape(architecture, preprocessing), indices)
         largest = _largest_layer(module.serve.get_concrete_function())
         room.for_layers(
             sum(variable.dtype.size * variable.shape.num_elements() for variable in module.variables_kept), largest
         )
-    return TracedModel(call, module, serving, shape, largest)
+        if not _is_told(shape, given):
+            with phases.measure("probe"):
+                shape = _probed(call, shape, preprocessing, given)
+        serving = parse_serving(given, bundle.parts.get("labels"), shape)
+    return TracedModel(call, module, serving, shape, tuple(indices), largest)
 
 
 def _largest_layer(concrete: Any) -> int:  # noqa: ANN401 - TensorFlow's types
@@ -130,27 +167,73 @@ def _largest_layer(concrete: Any) -> int:  # noqa: ANN401 - TensorFlow's types
     return max((tensor.dtype.size * (tensor.shape.num_elements() or 0) for tensor in tensors), default=0)
 
 
-def _check_input(architecture: Architecture) -> bool:
-    """Whether channels come first; ModelError if the model is no classifier: one picture in, one row of scores out."""
+def _check_input(architecture: Architecture) -> None:
+    """ModelError unless the model takes one picture: (height, width, channels), (height, width), or its numbers."""
     shapes = architecture.input_shapes
-    if len(shapes) != 1 or architecture.outputs != 1:
-        raise ModelError(f"the model has {len(shapes)} inputs and {architecture.outputs} outputs, expected one of each")
+    if len(shapes) != 1:
+        raise ModelError(f"the model has {len(shapes)} inputs, expected one picture")
     shape = shapes[0]
-    if len(shape) == 3:
-        for channels in ((1, 3), (4,)):  # a width of 4 is rare, but so are four channels
-            if shape[2] in channels or shape[0] in channels:
-                return shape[2] not in channels
-    raise ModelError(f"the model's input is {shape}, expected a picture: (height, width, 1, 3 or 4 channels)")
+    if len(shape) == 3 and any(axis in CHANNELS.values() for axis in (shape[0], shape[2])):
+        return
+    if len(shape) == 2 or (len(shape) == 1 and shape[0] is not None):
+        return
+    raise ModelError(
+        f"the model's input is {shape}, expected a picture: (height, width, 1, 3 or 4 channels), (height, width) or "
+        "(height x width,)"
+    )
 
 
-def _shape(architecture: Architecture, model: Any, *, channels_first: bool) -> ModelShape:  # noqa: ANN401
+def _is_channels_first(shape: Sequence[int | None]) -> bool:
+    # A width of 4 is rare, but so are four channels.
+    return next((shape[2] not in some for some in ((1, 3), (4,)) if shape[2] in some or shape[0] in some), False)
+
+
+def _shape(architecture: Architecture, outputs: Sequence[OutputShape]) -> ModelShape:
     """The classifier's input and output, as far as they are fixed."""
-    shape = architecture.input_shapes[0]
-    channels, height, width = shape if channels_first else (shape[2], *shape[:2])
-    units = [size for size in model.output_shape[1:] if size != 1] or [1]
+    own = architecture.input_shapes[0]
+    height, width, channels = (*own, None, None, None)[:3]
+    row: tuple[int | None, ...] | None = None
+    if len(own) == 3:
+        channels, height, width = own if _is_channels_first(own) else (own[2], own[0], own[1])
+    elif len(own) == 2:
+        channels, row = 1, own
+    else:
+        height, width, row = None, None, own
+    units = sum(each.units for each in outputs)
+    return ModelShape(height, width, channels or 0, units, outputs[0].activation, row, tuple(outputs))
+
+
+def _own_shape(architecture: Architecture, preprocessing: Preprocessing) -> tuple[int, ...]:
+    """The shape in which the model takes one picture: its batch of one, then what the architecture says."""
+    own = architecture.input_shapes[0]
+    height, width, channels = preprocessing.shape[1:]
+    if len(own) == 1:
+        return (1, height * width * channels)
+    if len(own) == 2:
+        return (1, height, width)
+    return (1, channels, height, width) if _is_channels_first(own) else (1, height, width, channels)
+
+
+def _units(model: Any, index: int) -> int:  # noqa: ANN401 - a keras.Model, which has no types
+    """How many numbers an output has."""
+    shape = model.outputs[index].shape[1:]
+    units = [size for size in shape if size != 1] or [1]
     if len(units) != 1 or units[0] is None:
-        raise ModelError(f"the model's output is {model.output_shape[1:]}, expected one row of scores")
-    return ModelShape(height, width, channels or 0, units[0], architecture.activation)
+        raise ModelError(f"the model's output is {tuple(shape)}, expected one row of scores")
+    return int(units[0])
+
+
+def _is_told(shape: ModelShape, given: bytes | None) -> bool:
+    """Whether serving.json or the last layer says of each output what its numbers are."""
+    stated = stated_outputs(given)
+    return all(stated.get(each.name) or each.activation in ("softmax", "sigmoid") for each in shape.heads)
+
+
+def _probed(
+    call: Callable[[Any], Any], shape: ModelShape, preprocessing: Preprocessing, given: bytes | None
+) -> ModelShape:
+    rows = probes.answers(KerasEngine(call).predict, probes.probe_arrays(preprocessing, []))
+    return judged(shape, rows, stated_outputs(given))
 
 
 @contextmanager
@@ -180,7 +263,13 @@ def _build(architecture: Architecture, weights: bytes | mmap, check: Callable[[i
     return load_model(architecture, weights, check)
 
 
-def _traced(model: Any, shape: tuple[int, ...], *, channels_first: bool) -> tuple[Callable[[Any], Any], Any]:  # noqa: ANN401
+def _traced(
+    model: Any,  # noqa: ANN401
+    shape: tuple[int, ...],
+    own: tuple[int, ...],
+    outputs: Sequence[int],
+) -> tuple[Callable[[Any], Any], Any]:
+    """A function of a picture of this shape, which the model takes as `own`, to the numbers of these outputs."""
     import tensorflow as tf
 
     module = tf.Module()  # a concrete function alone loses its variables in conversion: every score would be NaN
@@ -189,7 +278,14 @@ def _traced(model: Any, shape: tuple[int, ...], *, channels_first: bool) -> tupl
 
     @tf.function(input_signature=[tf.TensorSpec(shape, tf.float32)])  # type: ignore[untyped-decorator]
     def serve(picture: Any) -> Any:  # noqa: ANN401 - TensorFlow's tensors
-        return model(tf.transpose(picture, (0, 3, 1, 2)) if channels_first else picture, training=False)
+        if len(own) < 4:
+            picture = tf.reshape(picture, own)
+        elif own != shape:
+            picture = tf.transpose(picture, (0, 3, 1, 2))
+        found = model(picture, training=False)
+        found = found if isinstance(found, list | tuple) else [found]
+        rows = [tf.reshape(tf.cast(found[index], tf.float32), (1, -1)) for index in outputs]
+        return rows[0] if len(rows) == 1 else tf.concat(rows, 1)
 
     module.serve = serve
     concrete = serve.get_concrete_function()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from classifier.documents import blamed
 from classifier.errors import ModelError, ModelTooLargeError
-from classifier.keras_json import channels, document, scores, training
+from classifier.keras_json import channels, document, losses, scores, training
 from classifier.keras_json.building import Builder, Built
 from classifier.keras_json.eras import writer_of
 from classifier.keras_json.graph import Model, tensors_in
@@ -15,7 +15,7 @@ from classifier.keras_json.limits import Limits
 from classifier.keras_json.reader import Reader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from classifier.documents import Json
 
@@ -23,22 +23,31 @@ type Shape = tuple[int | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class Output:
+    """One output: its name, the function that made it ("softmax", "sigmoid", "linear", ...) if that is one's doing, how
+    many numbers it has where the JSON says so, and what the loss that it was trained with takes (losses.py).
+    """
+
+    name: str
+    activation: str | None
+    units: int | None
+    loss: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Architecture:
     """A checked model.
 
     `writer`: the Keras version in the JSON, "3" for Keras 3's own, which names none. `input_shapes`: without the batch,
-    in the writer's order; a size that the writer left open is None. `activation`: the function that made the first
-    output ("softmax", "sigmoid", "linear", ...). `units`: how many scores, None where the JSON does not state it.
-    `channels_first`: pictures go in as (channels, height, width). `backend`: what that Keras computed with.
+    in the writer's order; a size that the writer left open is None. `channels_first`: pictures go in as (channels,
+    height, width). `backend`: what that Keras computed with.
     """
 
     graph: Model
     writer: str
     backend: str
     input_shapes: tuple[Shape, ...]
-    outputs: int
-    activation: str
-    units: int | None
+    outputs: tuple[Output, ...]
     channels_first: bool
     limits: Limits
 
@@ -83,18 +92,21 @@ def from_document(entry: Mapping[str, Json], limits: Limits) -> Architecture:
     graph = training.as_called(Reader(limits, writer).model(entry, "model"), writer)
     if _calls(graph, limits.max_calls) > limits.max_calls:
         raise ModelTooLargeError(f"the model calls more than {limits.max_calls:,} layers")
-    outputs = list(tensors_in(graph.outputs))
     return Architecture(
         graph=graph,
         writer=writer.version,
         backend=writer.backend,
         input_shapes=tuple(_shapes(graph)),
-        outputs=len(outputs),
-        activation=scores.activation(graph, outputs[0]),
+        outputs=tuple(_outputs(graph, entry.get("compile_config"))),
         channels_first=channels.is_channels_first(graph),
-        units=scores.units(graph, outputs[0]),
         limits=limits,
     )
+
+
+def _outputs(graph: Model, training: Json) -> Iterator[Output]:
+    names = scores.names(graph.outputs)
+    for name, tensor, loss in zip(names, tensors_in(graph.outputs), losses.taken(training, names), strict=True):
+        yield Output(name, scores.activation(graph, tensor), scores.units(graph, tensor), loss)
 
 
 def _calls(graph: Model, most: int) -> int:

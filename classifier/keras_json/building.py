@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 from classifier.errors import ModelError, ModelTooLargeError
 from classifier.keras_json import channels, own_layers, sharing
 from classifier.keras_json.calls import mapped
-from classifier.keras_json.graph import Array, Call, Ellipsis_, Layer, Model, Slice, Tensor
+from classifier.keras_json.graph import Array, Call, Ellipsis_, Layer, Model, Slice, Tensor, tensors_in
 from classifier.keras_json.layers import LAYERS, OURS
 from classifier.keras_json.own_layers import keras2_hard_sigmoid
 
@@ -79,7 +79,7 @@ class Builder:
         self._has_operations = channels.is_channels_first(graph) or _has_operations(graph)
         with keras.saving.custom_object_scope(own), _deep_enough(_FRAMES_PER_LAYER * self._limits.max_layers):
             try:
-                return self._build(graph)
+                return self._build(_of_one_input(graph))
             except RecursionError as error:
                 raise ModelTooLargeError(f"model {graph.name!r} is too deep for Keras") from error
 
@@ -102,9 +102,10 @@ class Builder:
                 )
             waiting = later
         try:
+            outputs = [_pick(made, tensor) for tensor in tensors_in(graph.outputs)]
             model = keras.Model(
                 mapped(graph.inputs, lambda tensor: _pick(made, tensor)),
-                mapped(graph.outputs, lambda tensor: _pick(made, tensor)),
+                outputs[0] if len(outputs) == 1 else outputs,
                 name=self._name(graph.name),
             )
         except ValueError as error:  # inputs that no output needs are fine; outputs that no input reaches are not
@@ -211,6 +212,12 @@ class Builder:
                 return sharing.zeros(tuple(shape), keras.backend.standardize_dtype(dtype))
 
         return CountingZeros()
+
+
+def _of_one_input(graph: Model) -> Model:
+    """The same model; one that names its only input, or has it in a list, takes it plain."""
+    inputs = list(tensors_in(graph.inputs))
+    return replace(graph, inputs=inputs[0]) if len(inputs) == 1 else graph
 
 
 def _callable(layer: Layer, target: Any) -> Callable[..., Tensors]:  # noqa: ANN401 - Keras has no types

@@ -145,11 +145,14 @@ def with_calls(layer: Layer, made: tuple[Call, ...]) -> Layer:
 
 
 def references(item: Json, place: str) -> Value:
-    """A model's inputs or outputs; a list of one is the one, as Keras 2 had it."""
+    """A model's inputs or outputs; a list of one is the one, as Keras 2 had it.
+
+    Keras counts those in a dictionary in the order of their keys (keras/src/tree, flatten).
+    """
     if _is_tensor(item):
         return _tensor(item, place)
     if isinstance(item, dict) and item:
-        return {name: references(child, place) for name, child in item.items()}
+        return {name: references(item[name], place) for name in sorted(item)}
     if not isinstance(item, list) or not item:
         raise ModelError(f"{place}: it does not say what its inputs and outputs are")
     found = [references(child, place) for child in item]

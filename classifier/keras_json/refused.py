@@ -31,6 +31,8 @@ REFUSED: Final[dict[str, str]] = {
     "STFTSpectrogram": _SOUND,
     "MelSpectrogram": _SOUND,
     "MaxNumBoundingBoxes": "it works on bounding boxes, not on pictures",
+    # of TensorFlow Hub
+    "KerasLayer": "a hub.KerasLayer runs a SavedModel that this file only names; publish model.export()'s folder",
     "Layer": _BASE,
     "Wrapper": _BASE,
     # of Keras 2 only

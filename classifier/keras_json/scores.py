@@ -1,34 +1,45 @@
-"""What a model's output is, told from the layers before it: which function made it, and how many numbers it has."""
+"""What a model's outputs are, told from the layers before them: which function made each, and how many numbers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from classifier.keras_json.graph import Layer, Model, Tensor, tensors_in
+from classifier.keras_json.values import ACTIVATIONS
+from classifier.keras_json.words import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from classifier.keras_json.graph import Value
+
 # Layers that leave the kind of a score alone: softmax, then Reshape, is still a softmax (MobileNet ends so).
-_KEEPS_KIND: Final = frozenset({"Reshape", "Flatten", "Identity", "Dropout", "Permute"})
+_KEEPS_KIND: Final = words("""
+    Reshape Flatten Identity Dropout Permute ActivityRegularization ops.cast ops.copy ops.reshape ops.squeeze
+    ops.expand_dims ops.stop_gradient ops.ravel
+""")
 # Layers that leave the last axis alone.
-_KEEPS_WIDTH: Final = frozenset(
-    {"Activation", "Softmax", "ReLU", "Identity", "Dropout", "BatchNormalization", "Rescaling"}
-    | {"GlobalAveragePooling2D", "GlobalMaxPooling2D", "ops.softmax", "ops.sigmoid"}
-)
+_KEEPS_WIDTH: Final = words("""
+    Activation Softmax ReLU Identity Dropout BatchNormalization Rescaling GlobalAveragePooling2D GlobalMaxPooling2D
+    ops.softmax ops.sigmoid
+""")
+_LAYERS_OF_FUNCTIONS: Final = {"Softmax": "softmax", "ReLU": "relu", "LeakyReLU": "leaky_relu", "ELU": "elu"}
 
 _FAR: Final = 1_000  # enough for any chain of such layers, and an end for a graph that runs in a circle
 
 
-def activation(graph: Model, tensor: Tensor) -> str:
-    """The name of the function that made a tensor: "softmax", "sigmoid", "linear", ..."""
+def activation(graph: Model, tensor: Tensor) -> str | None:
+    """The name of the function that made a tensor: "softmax", "sigmoid", "linear" of a layer without one, ...
+
+    None where that is not one layer's doing: an average, a sum, a pooling.
+    """
     for layer in _backwards(graph, tensor):
         own = _own_activation(layer)
-        if own is not None:
+        if own is not None and not (layer.kind == "Activation" and own == "linear"):
             return own
-        if layer.kind not in _KEEPS_KIND:
-            break
-    return "linear"
+        if own is None and layer.kind not in _KEEPS_KIND:
+            return None
+    return None
 
 
 def units(graph: Model, tensor: Tensor) -> int | None:
@@ -43,6 +54,28 @@ def units(graph: Model, tensor: Tensor) -> int | None:
         if layer.kind not in _KEEPS_WIDTH:
             break
     return None
+
+
+def names(outputs: Value) -> list[str]:
+    """The outputs' names, as Keras gives them: the keys of a dictionary, else those of the layers that make them."""
+    found: list[str] = []
+    for name in _names(outputs, ""):
+        number, own = 1, name
+        while name in found:
+            name, number = f"{own}_{number}", number + 1
+        found.append(name)
+    return found
+
+
+def _names(value: Value, key: str) -> Iterator[str]:
+    if isinstance(value, Tensor):
+        yield key or value.layer
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _names(inner, f"{key}/{name}" if key else name)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _names(inner, "")
 
 
 def _backwards(graph: Model, tensor: Tensor) -> Iterator[Layer]:
@@ -61,11 +94,12 @@ def _backwards(graph: Model, tensor: Tensor) -> Iterator[Layer]:
 
 
 def _own_activation(layer: Layer) -> str | None:
-    if layer.kind in ("Softmax", "ops.softmax"):
-        return "softmax"
-    if layer.kind == "ops.sigmoid":
-        return "sigmoid"
+    """The function that a layer ends with; "linear" for one that has weights and could have one."""
     named = layer.options.get("activation")
     if isinstance(named, Layer):
         return _own_activation(named) or named.kind
+    if layer.kind in _LAYERS_OF_FUNCTIONS:
+        return _LAYERS_OF_FUNCTIONS[layer.kind]
+    if layer.kind.removeprefix("ops.") in ACTIVATIONS and layer.kind.startswith("ops."):
+        return layer.kind.removeprefix("ops.")
     return named if isinstance(named, str) else None

@@ -56,7 +56,7 @@ class ServingApi:
                 return json_response(metadata_of(self._model(target, exchange), self.model_name))
             case "predict":
                 rows, key = tensors.read_rows(self._document(target, exchange))
-                return self._run(target, exchange, rows, lambda found, _: {key: list(map(shortest, found))})
+                return self._run(target, exchange, rows, lambda found, serving: {key: _own(found, serving, key)})
             case "classify":
                 rows = tensors.read_examples(self._document(target, exchange))
                 return self._run(target, exchange, rows, lambda found, serving: {"results": _labelled(found, serving)})
@@ -139,7 +139,7 @@ class ServingApi:
 
 def _single_rows(rows: tensors.Numbers, serving: Serving, phases: Phases) -> Iterator[memoryview[float]]:
     with phases.measure("decode"):
-        pictures = rows.pictures(serving.preprocessing.shape[1:])
+        pictures = rows.pictures(serving.preprocessing.shape[1:], serving.row)
     yield from pictures
 
 
@@ -168,6 +168,14 @@ def _naming(index: int) -> Iterator[None]:
     except ImageError as error:
         text = f"Failed to process element: {index}. Error: {error.public}"
         raise RequestError(f"row {index}: {error.code}: {error}", public=text) from error
+
+
+def _own(outputs: Outputs, serving: Serving, key: str) -> Any:  # noqa: ANN401 - any JSON
+    """The model's own numbers; of several outputs by name, in each row or, in columns, around all rows."""
+    if len(serving.heads) == 1:
+        return list(map(shortest, outputs))
+    rows = [{head.name: shortest(part) for head, part in serving.parts(raw)} for raw in outputs]
+    return rows if key == "predictions" else {head.name: [row[head.name] for row in rows] for head in serving.heads}
 
 
 def _labelled(outputs: Outputs, serving: Serving) -> list[list[list[Any]]]:

@@ -122,12 +122,13 @@ def status_of(model: Model) -> dict[str, Any]:
 
 def metadata_of(model: Model, name: str) -> dict[str, Any]:
     """A loaded model as GetModelMetadata describes it: two signatures, the first of them the default."""
-    height, width, channels = model.serving.preprocessing.shape[1:]
-    numbers = _tensor("DT_FLOAT", INPUT, -1, height, width, channels)
-    scores = _tensor("DT_FLOAT", "scores", -1, _units(model.serving))
+    numbers = _tensor("DT_FLOAT", INPUT, -1, *model.serving.row)
+    heads = model.serving.heads
+    outputs = {head.name: head.units for head in heads} if len(heads) > 1 else {"scores": heads[0].units}
+    scores = {output: _tensor("DT_FLOAT", output, -1, units) for output, units in outputs.items()}
     classes = _tensor("DT_STRING", "classes", -1, len(model.serving.labels))
     signatures = {
-        DEFAULT_SIGNATURE: _signature(PREDICT_METHOD, {INPUT: numbers}, {"scores": scores}),
+        DEFAULT_SIGNATURE: _signature(PREDICT_METHOD, {INPUT: numbers}, scores),
         CLASSIFY_SIGNATURE: _signature(
             CLASSIFY_METHOD,
             {"inputs": _tensor("DT_STRING", "examples", -1)},
@@ -136,12 +137,6 @@ def metadata_of(model: Model, name: str) -> dict[str, Any]:
     }
     spec = {"name": name, "signature_name": "", "version": str(version_of(model))}
     return {"model_spec": spec, "metadata": {"signature_def": {"signature_def": signatures}}}
-
-
-def _units(serving: Serving) -> int:
-    """One or two sigmoid units both have two labels; -1, not known, for them."""
-    count = len(serving.labels)
-    return -1 if serving.output == "sigmoid" and count == 2 else count
 
 
 def _signature(method: str, inputs: dict[str, Any], outputs: dict[str, Any]) -> dict[str, Any]:

@@ -37,14 +37,17 @@ class Numbers:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def pictures(self, shape: tuple[int, int, int]) -> Iterator[memoryview[float]]:
+    def pictures(self, shape: tuple[int, int, int], row: tuple[int, ...] | None = None) -> Iterator[memoryview[float]]:
         """The rows as pictures of shape (1, *shape), where `shape` is (height, width, channels).
+
+        `row`: the shape in which the model itself takes a picture, if that is another one.
 
         Channels may also come first, as some models were trained. RequestError says what doesn't fit, at once.
         """
-        as_listed = self.shape[1:] == shape or (self.one_list and self.shape[1:] == (math.prod(shape),))
+        row = row or shape
+        as_listed = self.shape[1:] in (shape, row) or (self.one_list and self.shape[1:] == (math.prod(shape),))
         if not as_listed and self.shape[1:] != (shape[2], *shape[:2]):
-            wanted, found = (f"[{','.join(map(str, sizes))}]" for sizes in ((-1, *shape), self.shape))
+            wanted, found = (f"[{','.join(map(str, sizes))}]" for sizes in ((-1, *row), self.shape))
             raise RequestError(public=f"Expecting input of shape {wanted} but got: {found}.")
         numbers, size = shaped(_float32(self.flat), (math.prod(self.shape),)), math.prod(shape)
         rows = (numbers[start : start + size] for start in range(0, len(numbers), size))

@@ -41,6 +41,8 @@ def write_sources(folder: Path) -> Path:
     model.save(folder / "model.h5")
     (folder / "model.json").write_text(model.to_json())
     model.save_weights(folder / "model.weights.h5")
+    (folder / "alone").mkdir()
+    model.save_weights(folder / "alone" / "x.weights.h5")
     (folder / "bundle").mkdir()
     (folder / "bundle" / "architecture.json").write_text(model.to_json())
     model.save_weights(folder / "bundle" / "model.weights.h5")

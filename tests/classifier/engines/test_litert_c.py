@@ -60,7 +60,7 @@ def converted(model: Any) -> bytes:
 
     from classifier.engines.keras_engine import _traced
 
-    _, module = _traced(model, (1, *SHAPE), channels_first=False)
+    _, module = _traced(model, (1, *SHAPE), (1, *SHAPE), [0])
     converter = tf.lite.TFLiteConverter.from_concrete_functions([module.serve.get_concrete_function()], module)
     return bytes(converter.convert())
 

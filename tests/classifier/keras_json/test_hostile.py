@@ -184,10 +184,12 @@ def test_a_graph_that_does_not_hold_together_is_invalid(change: Callable[[dict[s
         read_architecture(json.dumps(model).encode())
 
 
-def test_what_is_compiled_is_never_looked_at() -> None:
+def test_of_what_is_compiled_only_the_losss_name_is_looked_at() -> None:
     compile_config = {"loss": {"module": "mine", "class_name": "function", "config": "my_loss"}}
 
-    assert read_architecture(sequential(dense("d"), compile_config=compile_config)).units == 2
+    (output,) = read_architecture(sequential(dense("d"), compile_config=compile_config)).outputs
+
+    assert (output.units, output.loss) == (2, None)
 
 
 def test_limits_are_an_object() -> None:

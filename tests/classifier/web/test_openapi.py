@@ -11,7 +11,7 @@ from openapi_spec_validator import validate
 
 from classifier import errors
 from classifier.app import App
-from classifier.bundles import serving
+from classifier.bundles import scores
 from classifier.pictures import preprocessing
 from classifier.settings import Settings
 from classifier.tf_serving import protocol as serving_protocol
@@ -131,7 +131,7 @@ def _simple(kind: type[errors.ClassifierError]) -> bool:
 def test_limits_and_names_are_the_codes() -> None:
     assert (SCHEMAS["Top"]["minimum"], SCHEMAS["Top"]["maximum"]) == (1, sources.MAX_TOP)
     assert set(SCHEMAS["Image"]["properties"]["source"]["enum"]) == {source.kind for source in sources.SOURCES}
-    assert set(SCHEMAS["ModelDescription"]["allOf"][1]["properties"]["output"]["enum"]) == set(serving.OUTPUTS.values())
+    assert set(SCHEMAS["Output"]["enum"]) == set(scores.OUTPUTS.values())
     for request, verb in (("PredictRequest", "predict"), ("ClassifyRequest", "classify")):
         assert tuple(SCHEMAS[request]["properties"]["signature_name"]["enum"]) == serving_protocol.SIGNATURES[verb]
     described = {

@@ -13,6 +13,7 @@ import pytest
 import urllib3
 
 from classifier.arrays import floats
+from classifier.bundles.scores import Head
 from classifier.bundles.serving import Serving
 from classifier.pictures.preprocessing import Preprocessing
 from classifier.web import events
@@ -107,7 +108,8 @@ def large(labels: int, length: int, start: Callable[..., Running], monkeypatch: 
     """An application whose model has so many labels of such a length."""
     names = tuple(f"{number:0{length}}" for number in range(labels))
     raw = floats(np.linspace(0, 1, labels, dtype=np.float32))
-    serving = Serving(names, "softmax", 5, Preprocessing(size=(8, 8)))
+    head = Head("", names, "softmax", 5, labels, "")
+    serving = Serving((head,), Preprocessing(size=(8, 8)), (8, 8, 3))
 
     class Engine:
         name = "tiny"

@@ -25,9 +25,9 @@ def test_a_bundle_that_was_changed_has_none() -> None:
 
 @pytest.mark.tensorflow
 def test_it_answers_as_keras_does() -> None:
-    from classifier.compiling.compiler import probe_arrays
     from classifier.engines.keras_engine import open_keras
     from classifier.engines.litert_engine import open_litert
+    from classifier.engines.probes import probe_arrays
 
     files = read_bundle(DEMO)
     place = compiled_form(DEMO, files)

@@ -76,7 +76,7 @@ def _run_model(demo: Path) -> float:
         limits, spec = ImageLimits(), loaded.serving.preprocessing
         picture = decode(inspect(sample.read_bytes(), limits), spec, limits)
         scores = loaded.serving.scores(loaded.engine.predict(spec.to_array(picture.pixels)))
-        differences.append(float(np.abs(scores - expected).max()))
+        differences.append(float(np.abs(np.asarray(scores) - expected).max()))
     if not max(differences) < SCORES_AGREE:
         raise SystemExit(f"{sample.name}: the engines' scores differ from plain Keras by {differences}")
     return max(differences)
