@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import math
 import mmap
+import sys
 import threading
 from contextlib import ExitStack, contextmanager
 from ctypes import POINTER, byref, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint, c_uint32, c_void_p
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Buffer, Iterator
 
 KNOWN_VERSIONS = ("2.3.0",)
-PACKAGE, LIBRARY = "ai_edge_litert", "libLiteRt.so"
+PACKAGE, LIBRARY = "ai_edge_litert", f"libLiteRt.{'dylib' if sys.platform == 'darwin' else 'so'}"
 
 _MAX_RANK = 8
 _FLOAT32 = 1
