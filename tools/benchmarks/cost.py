@@ -25,7 +25,7 @@ GB_SECOND = 0.0000166667
 LAMBDA_MILLION = 0.20
 HTTP_API, REST_API, FUNCTION_URL = 1.00, 3.50, 0.0
 """Dollars per million requests. HTTP API: of up to 512 KB each; every further 512 KB count as one more."""
-DOORS = {
+APIS = {
     "http": HTTP_API,
     "http-iam": HTTP_API,
     "http-jwt": HTTP_API,
@@ -34,7 +34,7 @@ DOORS = {
     "url": FUNCTION_URL,
     "url-iam": FUNCTION_URL,
 }
-"""What each of serverless.yml's front doors adds to Lambda's own price."""
+"""What each of serverless.yml's `api`s adds to Lambda's own price."""
 POST_2018 = 40.0
 """Dollars per million of a well-known post of 2018 on TensorFlow in Lambda: "1 dollar for 25,000 predictions"."""
 MEMORY_MB = (512, 1024, 1769, 2048, 3008)
@@ -50,9 +50,9 @@ def run(options: Options) -> Result:
     for memory in MEMORY_MB:
         for name, share in COLD_SHARES.items():
             medians[f"dollars_per_million_{memory}mb_{name}_cold"] = dollars(warm_ms, cold_ms, memory, share)
-    for door in DOORS:
-        key = f"dollars_per_million_{door.replace('-', '_')}"
-        medians[key] = dollars(warm_ms, cold_ms, deployed_mb, COLD_SHARES[HEADLINE], door)
+    for api in APIS:
+        key = f"dollars_per_million_{api.replace('-', '_')}"
+        medians[key] = dollars(warm_ms, cold_ms, deployed_mb, COLD_SHARES[HEADLINE], api)
     medians["dollars_per_million"] = medians["dollars_per_million_http"]
     medians["dollars_per_million_2018_post"] = POST_2018
     ratios = {"dollars_over_2018_post": ratio(medians["dollars_per_million"], POST_2018)}
@@ -64,11 +64,11 @@ def run(options: Options) -> Result:
     return Result(name="cost", runs=options.count(9), medians=medians, ratios=ratios, notes=notes)
 
 
-def dollars(warm_ms: float, cold_ms: float, memory_mb: int, cold_share: float, door: str = "http") -> float:
-    """Dollars for a million requests through a door, `cold_share` of them cold; milliseconds on a whole core."""
+def dollars(warm_ms: float, cold_ms: float, memory_mb: int, cold_share: float, api: str = "http") -> float:
+    """Dollars for a million requests through an API, `cold_share` of them cold; milliseconds on a whole core."""
     stretched = max(1.0, MEGABYTES_A_CORE / memory_mb)
     average_s = stretched * (cold_share * cold_ms + (1 - cold_share) * warm_ms) / 1000
-    return round(1e6 * average_s * memory_mb / 1024 * GB_SECOND + LAMBDA_MILLION + DOORS[door], 4)
+    return round(1e6 * average_s * memory_mb / 1024 * GB_SECOND + LAMBDA_MILLION + APIS[api], 4)
 
 
 def _billed(options: Options) -> tuple[float, float, int]:

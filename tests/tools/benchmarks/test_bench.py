@@ -123,12 +123,12 @@ def test_cold_start_has_its_fields(tmp_path: Path) -> None:
     assert 0 < medians["litert_demo_peak_mb"] <= medians["litert_peak_mb"]
 
 
-def test_every_front_door_has_its_price() -> None:
+def test_every_api_has_its_price() -> None:
     """The names are serverless.yml's; only the gateway's price differs."""
-    doors = (PROJECT / "serverless.yml").read_text().partition("\n  doors:\n")[2].partition("\nresources:")[0]
-    assert set(re.findall(r"^    ([\w-]+):", doors, re.MULTILINE)) == set(cost.DOORS)
-    dollars = {door: cost.dollars(10, 500, 2048, 0.01, door) for door in cost.DOORS}
-    extra = {door: round(price - dollars["url"], 4) for door, price in dollars.items()}
+    apis = (PROJECT / "serverless.yml").read_text().partition("\n  apis:\n")[2].partition("\nresources:")[0]
+    assert set(re.findall(r"^    ([\w-]+):", apis, re.MULTILINE)) == set(cost.APIS)
+    dollars = {api: cost.dollars(10, 500, 2048, 0.01, api) for api in cost.APIS}
+    extra = {api: round(price - dollars["url"], 4) for api, price in dollars.items()}
     assert (extra["url-iam"], extra["http"], extra["http-jwt"], extra["rest-key"]) == (0, 1, 1, 3.5)
 
 
