@@ -73,7 +73,7 @@ def test_a_broken_bundle_gets_a_report_once(world: World, compiling: StandIn) ->
 @pytest.mark.parametrize(
     ("key", "data", "reason"),
     [
-        ("published.json", b"{", "model_invalid: .*malformed"),
+        ("published.json", b"{", "model_invalid: .*published.json can.t be read"),
         ("weights.h5", bytes(MOST_BYTES), "model_too_large"),
     ],
 )
