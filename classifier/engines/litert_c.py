@@ -132,9 +132,9 @@ class CompiledModel:
 
     def __init__(self, data: bytes | mmap.mmap, threads: int) -> None:
         """LiteRtError if LiteRT can't run it, or if it has not one float32 input and only float32 outputs."""
+        self._owned = ExitStack()
         self._data = data
         self._library = _library()
-        self._owned = ExitStack()
         try:
             self._open(data, threads)
         except BaseException:

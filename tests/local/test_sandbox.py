@@ -60,6 +60,16 @@ def test_a_warm_sandbox_is_used_again_and_only_the_first_report_has_an_init(star
     assert 5 < warm.max_memory_mb < 200
 
 
+def test_a_sandbox_that_was_started_ahead_waits_for_its_first_event(start_cloud: StartCloud) -> None:
+    cloud = start_cloud(config())
+    cloud.start_ahead()
+    (ahead,) = cloud.sandboxes
+    assert ahead.idle
+    first = look(cloud)
+    assert (first["pid"], first["calls"]) == (ahead.pid, 1)
+    assert [report.init_ms for report in cloud.reports] == [None]
+
+
 def test_the_handler_sees_lambdas_environment_and_nothing_of_ours(start_cloud: StartCloud) -> None:
     os.environ["LEFT_IN_OUR_SHELL"] = "1"
     seen = look(start_cloud(config(timeout_s=7)))
