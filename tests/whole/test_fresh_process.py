@@ -121,10 +121,10 @@ def compiled(bucket: Bucket) -> Bucket:
     return bucket
 
 
-def _served(script: str, events: list[dict[str, Any]], bucket: Bucket, folder: Path) -> Any:
+def _served(script: str, events: list[dict[str, Any]], bucket: Bucket, folder: Path, **environ: str) -> Any:
     """What a sandbox that Lambda starts over the bucket says."""
     places = {"MODEL_BUCKET": bucket.name, "AWS_ENDPOINT_URL": bucket.endpoint_url, "SWAP_SETTLE_SECONDS": "0"}
-    return _said(script, events, folder, _HANDLER="handler.classify", **places)
+    return _said(script, events, folder, _HANDLER="handler.classify", **places, **environ)
 
 
 def _upload(format_: str) -> dict[str, Any]:
@@ -157,6 +157,23 @@ def test_the_fast_path_needs_no_numpy_and_opens_no_file_of_tensorflow(compiled: 
     assert any("ai_edge_litert" in name for name in said["opened"])
     heavy = ("tensorflow", "keras", "h5py", "boto3", "botocore", "numpy")
     assert [name for name in said["opened"] if name in heavy or any(f"/{one}/" in name for one in heavy)] == []
+
+
+BULK = (
+    ASK.replace("classify(event", "classify_bulk(event").partition("codes =")[0]
+    + """
+print(json.dumps({"answers": answers, "opened": [name for name in sys.argv[1:] if name in sys.modules]}))
+"""
+)
+
+
+@pytest.mark.tensorflow
+def test_bulk_needs_no_numpy_either(compiled: Bucket, tmp_path: Path) -> None:
+    compiled.put("images/a.png", encoded(photo(), "PNG"))
+    event = {"BatchInput": {"run": "one"}, "Items": [{"Key": "images/a.png", "Size": 1, "Etag": '"a"'}]}
+    said = _served(BULK, [event], compiled, tmp_path, IMAGE_BUCKET=compiled.name, IMAGE_PREFIX="images/")
+    assert said["opened"] == []
+    assert (said["answers"][0]["pictures"], said["answers"][0]["refused"]) == (1, 0)
 
 
 AFTER_INIT = (

@@ -121,6 +121,9 @@ def test_cold_start_has_its_fields(tmp_path: Path) -> None:
     )
     assert medians["floor_peak_mb"] > 0
     assert 0 < medians["litert_demo_peak_mb"] <= medians["litert_peak_mb"]
+    assert 0 < medians["litert_ready_ms"] < medians["litert_cold_ms"]
+    assert medians["litert_demo_cold_ms"] == medians["litert_cold_ms"]
+    assert ratios["litert_ready_over_warm"] > 0
 
 
 def test_every_api_has_its_price() -> None:
