@@ -10,11 +10,13 @@ from classifier.engines.output_kind import contradiction, judged
 from lifecycle.errors import ModelsError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from numpy.typing import NDArray
 
     from classifier.bundles.scores import Head
-    from classifier.bundles.serving import ModelShape, Serving
+    from classifier.bundles.serving import ModelShape, OutputShape, Serving
 
 KINDS = tuple(name for name in OUTPUTS if name != "linear")
 """What --scores takes."""
@@ -36,7 +38,7 @@ def settled(shape: ModelShape, rows: NDArray[np.float32], asked: bytes) -> tuple
             "softmax), sigmoid_logits (before sigmoid), or regression (quantities)"
         )
     serving = parse_serving(asked, None, shape)
-    doubts, start = [], 0
+    doubts, start = [text for head in shape.heads if (text := _taken_for_granted(head, stated))], 0
     for head in serving.heads:
         part = rows[:, start : start + head.units]
         start += head.units
@@ -45,6 +47,19 @@ def settled(shape: ModelShape, rows: NDArray[np.float32], asked: bytes) -> tuple
                 raise ModelsError(f"refused: {against}")
             doubts.append(against)
     return shape, serving, doubts
+
+
+def _taken_for_granted(head: OutputShape, stated: Mapping[str, str | None]) -> str:
+    """What nothing showed and nobody said: whether logits are of one label or of several."""
+    if head.output != "logits" or head.units == 1 or head.loss or stated.get(head.name):
+        return ""
+    if "logarithms" in head.known:
+        return ""
+    name = f"output {head.name!r}: " if head.name else ""
+    return (
+        f"{name}the file names no loss, so its {head.units} numbers are taken for the logits of one label each; "
+        "publish with --scores sigmoid_logits if several labels may hold at once, regression if they are quantities"
+    )
 
 
 def output_facts(head: Head) -> dict[str, Any]:

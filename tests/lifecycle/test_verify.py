@@ -111,3 +111,16 @@ def test_an_export_overwrites_nothing(place: Place, sources: Path, capsys: Any, 
     (tmp_path / "there.tflite").write_text("mine")
     assert main(["export", place.url, "--as", "tflite", "--out", str(tmp_path / "there.tflite")]) == 2
     assert (tmp_path / "there.tflite").read_text() == "mine"
+
+
+def test_folders_are_matched_with_numbered_labels(tmp_path: Path) -> None:
+    """Teachable Machine's labels.txt says `0 cat`; pictures lie in a folder called `cat`."""
+    from classifier.bundles.serving import ModelShape, parse_serving
+    from lifecycle.verify import _pictures
+
+    for label in ("cat", "dog"):
+        (tmp_path / label).mkdir()
+        write_picture(tmp_path / label / "1.png", (1, 2, 3))
+    serving = parse_serving(b'{"labels": ["0 cat", "1 dog"]}', None, ModelShape(8, 8, 3, 2, "softmax"))
+
+    assert _pictures(tmp_path, serving) == [(tmp_path / "cat" / "1.png", 0), (tmp_path / "dog" / "1.png", 1)]

@@ -5,13 +5,14 @@ Compiling itself is a stand-in that takes no time; tests/classifier/compiling/te
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from copy import replace
 from typing import Any
 
 import pytest
 
-from classifier.bundles.compiled import MODEL, REPORT
+from classifier.bundles.compiled import MODEL, REPORT, key_of
 from classifier.compiling.compile_job import CompileJob
 from classifier.errors import StorageUnavailableError, UnavailableError
 from local.s3 import S3Request
@@ -155,3 +156,23 @@ def test_events_twice_late_or_about_what_was_deleted_compile_nothing_again(world
     world.swap("two")
     world.swap("one")
     assert world.run()["result"] == "compiled before"
+
+
+def test_a_report_that_guessed_what_the_numbers_are_is_made_anew(world: World, compiling: StandIn) -> None:
+    """Earlier versions took whatever they didn't know for logits, or for softmax."""
+    world.swap("one")
+    first = world.run()
+
+    def read(key: str) -> dict[str, Any]:
+        body = world.bucket.boto.get_object(Bucket=world.bucket.name, Key=key)["Body"].read()
+        found: dict[str, Any] = json.loads(body)
+        return found
+
+    key = key_of(world.prefix, first["version"], REPORT)
+    report = read(key)
+    guessed = {**report, "shape": {**report["shape"], "activation": "linear", "outputs": []}}
+    world.bucket.put(key, json.dumps(guessed).encode())
+
+    assert world.run()["result"] == "compiled"
+    assert compiling.done == [first["version"]] * 2
+    assert read(key)["shape"] == report["shape"]

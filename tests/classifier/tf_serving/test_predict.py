@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from copy import replace
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,36 @@ def test_numbers_are_the_models_input_as_they_are_whatever_the_preprocessing() -
     served = Served(serving(preprocessing={"scale": "caffe", "color": "rgb"}))
     served.predict({"instances": X.tolist()})
     assert np.array_equal(np.concatenate(served.engine.asked), X.astype(np.float32))
+
+
+@pytest.mark.parametrize("row", [(18,), (6, 3)])
+def test_numbers_come_in_the_models_own_shape(row: tuple[int, ...]) -> None:
+    served = Served(replace(serving(), row=row))
+    status, reply = served.predict({"instances": X.reshape(len(X), *row).tolist()})
+    assert status == 200
+    assert as_float32(reply["predictions"]) == [numbers.tolist() for numbers in WANTED]
+    refused = served.predict({"instances": X.reshape(len(X), 3, 6).tolist()})
+    assert refused[0] == 400
+    assert f"Expecting input of shape [-1,{','.join(map(str, row))}]" in refused[1]["error"]
+
+
+def test_several_outputs_come_by_name() -> None:
+    kind, most = serving().heads[0], serving().heads[0]
+    heads = (
+        replace(kind, name="kind", labels=("red", "green", "blue"), units=3),
+        replace(most, name="most", labels=("low", "high"), units=1),
+    )
+    served = Served(replace(serving(), heads=heads))
+    rows = [{"kind": row[:3], "most": row[3:]} for row in (numbers.tolist() for numbers in WANTED)]
+
+    by_row, by_column = (served.predict({key: X.tolist()})[1] for key in ("instances", "inputs"))
+
+    assert [{name: as_float32([part])[0] for name, part in row.items()} for row in by_row["predictions"]] == rows
+    assert {name: as_float32(part) for name, part in by_column["outputs"].items()} == {
+        name: [row[name] for row in rows] for name in ("kind", "most")
+    }
+    signatures = json.loads(served.ask("GET", "/v1/models/things/metadata")["body"])["metadata"]["signature_def"]
+    assert set(signatures["signature_def"]["serving_default"]["outputs"]) == {"kind", "most"}
 
 
 @pytest.mark.parametrize(
