@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from copy import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from classifier import logs, metrics
@@ -156,7 +157,8 @@ class App:
     def _classify(self, exchange: Exchange) -> Response:
         phases = Phases()
         settings = self._settings
-        budget = Budget.of_function(self._classifier.limits.function_memory_bytes, exchange.deadline)
+        memory = self._classifier.limits.function_memory_bytes
+        budget = partial(Budget.of_function, memory, exchange.deadline)  # asked for by JSON only
         question = read_question(exchange.request, settings.max_image_bytes, settings.max_batch_images, budget)
         if isinstance(question, Batch):
             return self._classify_batch(question, exchange)

@@ -17,7 +17,7 @@ from classifier.web.bodies import Budget, json_type, read_json
 from classifier.web.uploads import PICTURE_FIELDS, decode_base64, picture_in, picture_of, read_form
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from classifier.web.events import Request
 
@@ -87,14 +87,14 @@ type Given = Source | Top | Several | Unread
 
 
 def read_question(
-    request: Request, max_image_bytes: int, max_pictures: int, budget: Budget | None = None
+    request: Request, max_image_bytes: int, max_pictures: int, budget: Callable[[], Budget] = Budget
 ) -> Question | Batch:
     """The request's one source and its `top`, or the several of `images`; RequestError and its kin say what is wrong.
 
     What is wrong with one of several pictures is in its place, unless there are more than `max_pictures`. `budget` is
     what reading JSON may cost.
     """
-    body = _from_body(request, max_image_bytes, budget or Budget())
+    body = _from_body(request, max_image_bytes, budget)
     query = (item for item in _from_fields(request.query, max_image_bytes) if not isinstance(item, Unread))  # app tells
     given = [*query, *body]
     lists = [item for item in given if isinstance(item, Several)]
@@ -138,7 +138,7 @@ def _only_top(given: Iterable[Given]) -> int | None:
     return tops[0] if tops else None
 
 
-def _from_body(request: Request, max_image_bytes: int, budget: Budget) -> Iterable[Given]:
+def _from_body(request: Request, max_image_bytes: int, budget: Callable[[], Budget]) -> Iterable[Given]:
     if request.document is not None:
         return _from_fields(request.document.items(), max_image_bytes)
     if not request.body or request.method in ("GET", "HEAD"):
@@ -149,7 +149,7 @@ def _from_body(request: Request, max_image_bytes: int, budget: Budget) -> Iterab
     if name.startswith("multipart/form-data"):
         return _from_form(request.body, content_type, max_image_bytes)
     if name == "application/json" or name.endswith("+json") or (name in LOOSE_TYPES and start.startswith(b"{")):
-        return _from_fields(read_json(request.body, budget).items(), max_image_bytes)
+        return _from_fields(read_json(request.body, budget()).items(), max_image_bytes)
     if name == "application/x-www-form-urlencoded" and (text := _as_text(request.body)) is not None:
         most = parameters.MAX_CHARS + 4 * max_image_bytes  # a picture in base64, much of it percent-encoded
         return _from_fields(parameters.encoded(text.strip(), most), max_image_bytes)
