@@ -41,7 +41,8 @@ def test_tests_and_files_that_a_promise_names_exist(page: str) -> None:
 def advisories(library: str) -> list[list[str]]:
     """The rows of a library's table: CVE, what, fixed in, whether it reaches us, why."""
     table = (INTERNALS / "security-advisories.md").read_text().partition(f"<!-- {library}:")[2].partition("\n\n")[0]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if "CVE-" in line]
+    lines = [line for line in table.splitlines() if re.match(r"\| (?:CVE|GHSA)-", line)]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
 @pytest.mark.parametrize("library", ["keras", "pillow"])
