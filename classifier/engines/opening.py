@@ -67,6 +67,7 @@ class Opener:
         self._open_keras, self._open_litert = open_keras, open_litert
         self._engine, self._patience_s, self._memory = engine, patience_s, memory
         self._retries: dict[str, _Retry] = {}
+        self._too_large: dict[Identity, ModelTooLargeError] = {}
 
     def open(
         self,
@@ -96,12 +97,19 @@ class Opener:
         if current is not None and (self._is_patient(snapshot, report, view) or snapshot.identity == current.identity):
             return None
         try:
-            TENSORFLOW.check_file(snapshot.weights.size, self._memory, published=snapshot.weights.sha256 is not None)
+            self._check_tensorflow(snapshot)
+            return self._with_keras(snapshot, current, deadline, pulled)
         except ModelTooLargeError as error:
+            self._too_large[snapshot.identity] = error
             if current is None and self._is_patient(snapshot, report, view):
                 raise ModelLoadingError(f"{error}; its compiled form may fit, and is not there yet") from error
             raise
-        return self._with_keras(snapshot, current, deadline, pulled)
+
+    def _check_tensorflow(self, snapshot: Snapshot) -> None:
+        """ModelTooLargeError where TensorFlow has no room for the model, or had none when it was tried."""
+        if snapshot.identity in self._too_large:
+            raise self._too_large[snapshot.identity]
+        TENSORFLOW.check_file(snapshot.weights.size, self._memory, published=snapshot.weights.sha256 is not None)
 
     def open_compiled(self, snapshot: Snapshot, view: View, deadline: float) -> LoadedModel | None:
         """The snapshot's model if its compiled form can serve now, and nothing else; `deadline` as above."""

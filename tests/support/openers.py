@@ -55,8 +55,11 @@ class World:
             memory=memory,
         )
         self.litert_fails = False
+        self.keras_fails: ModelError | None = None
 
     def _keras(self, _: Bundle) -> Loaded:
+        if self.keras_fails:
+            raise self.keras_fails
         return opened("tensorflow")
 
     def _litert(self, model: bytes | mmap, _: Report) -> Loaded:

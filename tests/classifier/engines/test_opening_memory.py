@@ -67,3 +67,17 @@ def test_the_old_model_serves_until_a_form_that_fits_is_there(bucket: Bucket) ->
     assert len(bucket.server.requests) == 1  # a look, and no attempt
     world.put_compiled()
     assert loader.acquire(soon()).version != old.version
+
+
+def test_what_turns_out_too_large_only_when_it_is_read_waits_too_and_is_not_read_again(bucket: Bucket) -> None:
+    """A file that somebody copied tells little by its size: it may hold a training's state, or packed weights."""
+    world = world_of(bucket, FOR_TENSORFLOW)
+    world.keras_fails = ModelTooLargeError("TensorFlow needs more")
+    with pytest.raises(ModelLoadingError, match="TensorFlow needs more; its compiled form may fit"):
+        world.open()
+    bucket.server.requests.clear()
+    with pytest.raises(ModelLoadingError):
+        world.open()
+    assert not any(request.path.endswith("weights.h5") for request in bucket.server.requests)
+    world.put_compiled()
+    assert engine_of(world.open()) == "litert"
