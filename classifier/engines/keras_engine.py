@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import contextmanager
 from copy import replace
 from dataclasses import dataclass
@@ -250,6 +251,8 @@ def _blaming_the_bundle() -> Iterator[None]:
 def _import_keras() -> None:
     for name, value in TENSORFLOW_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    if "tensorflow" in sys.modules and "keras" in sys.modules:
+        return  # freezing once more would keep for ever what is garbage by now: the model before
     from classifier.bootstrap import pages
 
     with pages.given_back_after(_LIBRARY), garbage.left_alone():

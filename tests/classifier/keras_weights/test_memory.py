@@ -81,3 +81,17 @@ def test_what_the_variables_will_take_is_said_before_any_is_made(large: Path) ->
         load_model(architecture, packed, refuse)
     assert asked == [WEIGHTS_BYTES]
     assert len(packed) < WEIGHTS_BYTES / 4
+
+
+def test_a_model_that_is_dropped_is_gone_when_the_next_one_is_loaded(large: Path) -> None:
+    """Keras models are circles: the garbage collector lets go of them, if it was not told to keep what there is."""
+    import gc
+    import weakref
+
+    from classifier.engines import keras_engine
+
+    architecture = read_architecture((large / "architecture.json").read_bytes())
+    dropped = weakref.ref(load_model(architecture, large / "model.weights.h5"))
+    keras_engine._import_keras()
+    gc.collect()
+    assert dropped() is None
