@@ -90,19 +90,29 @@ class App:
         With provisioned concurrency INIT may last, so that is loaded too. Never raises: what S3 or the model are at
         fault for, the first request sees.
         """
-        from classifier.pictures.preload import SAMPLE, preload
+        from classifier.pictures.preload import preload
 
         self._loader.prefetch()
         preload(self._settings.image_formats)  # meanwhile S3 answers
-        if initialization != "provisioned-concurrency":
-            self._loader.wait_prefetched(self._started + INIT_S)
-            if self._loader.current is None or time.monotonic() > self._started + INIT_S / 2:
-                return
+        in_time = self._started + INIT_S
         try:
-            # As a first request would: whatever is used for the first time, is used now.
-            self._classifier.classify(Question(Upload(SAMPLE), None), Phases(), time.monotonic() + PROVISIONED_INIT_S)
+            if initialization == "provisioned-concurrency":
+                in_time = time.monotonic() + PROVISIONED_INIT_S
+                self._loader.acquire(in_time)
+            else:
+                self._loader.wait_prefetched(in_time)
+            if self._loader.current is not None and time.monotonic() < in_time - INIT_S / 2:
+                self._rehearse(in_time)
         except ClassifierError as error:
-            logs.emit("warning", "no picture could be classified before the first request", error=error)
+            logs.emit("warning", "no picture was classified before the first request", error=error)
+        self._ready = time.monotonic()
+
+    def _rehearse(self, deadline: float) -> None:
+        """Classify a tiny picture as a first request would: whatever is used for the first time, is used now."""
+        from classifier.pictures.preload import SAMPLE, SAMPLE_FORMAT
+
+        if SAMPLE_FORMAT in self._settings.image_formats:
+            self._classifier.classify(Question(Upload(SAMPLE), None), Phases(), deadline)
 
     def handle(self, event: object, context: Context, kind: events.EventKind | None = None) -> Any:  # noqa: ANN401
         """Answer one event in its own form: Lambda's that fits it, or `kind`.

@@ -11,13 +11,14 @@ if TYPE_CHECKING:
 
 OWN_HEADERS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
 """Formats whose headers are read by a module of ours."""
+SAMPLE_FORMAT = "JPEG"
 SAMPLE = base64.b64decode(
     b"/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABsSFBcUERsXFhceHBsgKEIrKCUlKFE6PTBCYFVlZF9VXVtqeJmBanGQc1tdhbWGkJ6jq62rZ4C8ybqm"
     b"x5moq6T/2wBDARweHigjKE4rK06kbl1upKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKSkpKT/wAARCAAQABAD"
     b"ASIAAhEBAxEB/8QAFQABAQAAAAAAAAAAAAAAAAAAAAL/xAAaEAABBQEAAAAAAAAAAAAAAAABAAIDBAUh/8QAFAEBAAAAAAAAAAAAAAAAAAAAAP/E"
     b"ABQRAQAAAAAAAAAAAAAAAAAAAAD/2gAMAwEAAhEDEQA/AL0Lxjcepn3jI4dTQomRx4mfRMbhxB//2Q=="
 )
-"""A JPEG of 16 x 16 pixels."""
+"""A picture of 16 x 16 pixels."""
 
 
 def preload(formats: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from classifier.errors import ModelError
-from tests.support.application import Context, Running, http, lines, picture, upload
+from tests.support.application import MODEL, Context, Running, http, lines, picture, upload
 from tests.support.application import start as start
 from tests.support.events import recorded
 from tests.support.origin import reply
@@ -135,6 +135,38 @@ def test_a_function_started_in_advance_owes_its_first_caller_the_whole_time(
     running = start(started=time.monotonic() - 3600)
     assert json.loads(running.ask(upload(picture()))["body"])["cold_start"] is True
     assert running.models.deadlines == [pytest.approx(27, abs=1)]
+
+
+def test_the_time_of_init_counts_for_a_caller_who_waited_for_it(
+    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("classifier.app.STRAIGHT_ON_S", 0.5)
+    running = start(started=time.monotonic() - 6)
+    running.models.init_s = 0.6
+    running.app.prepare("on-demand")
+    del running.models.deadlines[:]  # of the rehearsal
+    running.ask(upload(picture()))
+    assert running.models.deadlines == [pytest.approx(27 - 6.6, abs=0.5)]
+
+
+@pytest.mark.parametrize("formats", ["PNG", "JPEG,PNG"])
+@pytest.mark.parametrize("initialization", ["on-demand", "provisioned-concurrency"])
+def test_init_leaves_a_model_that_has_answered(
+    start: Callable[..., Running], formats: str, initialization: str
+) -> None:
+    running = start(IMAGE_FORMATS=formats)
+    running.app.prepare(initialization)
+    assert running.models.current is MODEL
+    assert len(running.models.deadlines) == (formats != "PNG") + (initialization == "provisioned-concurrency")
+
+
+@pytest.mark.parametrize("initialization", ["on-demand", "provisioned-concurrency"])
+def test_init_never_fails_because_a_model_does(start: Callable[..., Running], initialization: str) -> None:
+    running = start()
+    running.models.failure = ModelError("broken")
+    running.app.prepare(initialization)
+    assert running.models.current is None
+    assert json.loads(running.ask(upload(picture()))["body"])["error"]["code"] == "model_invalid"
 
 
 def test_each_request_is_one_line_of_the_log(start: Callable[..., Running], capsys: pytest.CaptureFixture[str]) -> None:

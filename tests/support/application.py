@@ -60,8 +60,19 @@ class Models:
     deadlines: list[float] = field(default_factory=list)
     refusal: ModelError | None = None
 
+    init_s: float = 0.0
+    """How long loading goes on in INIT."""
+
     def look_ahead(self) -> None:
         """Nothing is newer."""
+
+    def prefetch(self) -> None:
+        """Loading has begun."""
+
+    def wait_prefetched(self, _until: float) -> None:
+        """Loading has ended, with the model unless that fails."""
+        time.sleep(self.init_s)
+        self.current = None if self.failure else MODEL
 
     def acquire(self, deadline: float) -> LoadedModel:
         """The model, or what makes it fail."""
