@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 BYTES = {"L": 1, "RGB": 3, "F": 4}
 """Bytes of a pixel."""
-FEW_ROWS = 4
-"""Less than this part of the rows is cut out one by one, so that no copy is made of a large picture."""
+ROW_COST = 20_000
+"""Bytes that are copied in the time that it takes to cut out one row."""
 
 
 class Pick(Record):
@@ -64,14 +64,15 @@ def gather_rows(images: Sequence[Image], rows: Sequence[int]) -> Image:
     from PIL import Image as Pillow
 
     first = images[0]
-    stride = first.width * BYTES[first.mode]
+    stride, top, bottom = first.width * BYTES[first.mode], min(rows), max(rows) + 1
     taken = []
     for image in images:
-        if len(rows) * FEW_ROWS < image.height:
+        if (bottom - top) * stride > len(rows) * ROW_COST:
             taken += [image.crop((0, row, image.width, row + 1)).tobytes() for row in rows]
             continue
-        data = image.tobytes()
-        taken += [data[row * stride : row * stride + stride] for row in rows]
+        whole = (top, bottom) == (0, image.height)
+        data = (image if whole else image.crop((0, top, image.width, bottom))).tobytes()
+        taken += [data[start : start + stride] for start in [(row - top) * stride for row in rows]]
     return Pillow.frombytes(first.mode, (first.width, len(taken)), b"".join(taken))
 
 
