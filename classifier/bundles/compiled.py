@@ -33,7 +33,7 @@ _REPORT = Fields(
         "identities": [[[str]]],
         "shape": Fields(
             {"height": (int, None), "width": (int, None), "channels": int, "units": int, "activation": (str, None)},
-            {"row": ([(int, None)], None), "outputs": [_OUTPUT]},
+            {"row": ([(int, None)], None), "outputs": [_OUTPUT], "resizes": (dict, None)},
         ),
         **dict.fromkeys(("serving", "labels"), (str, None)),
         "model_bytes": int,

@@ -108,6 +108,7 @@ class ModelShape(Record):
 
     `row`: the model's own input without the batch, where it is no (height, width, channels): (height, width), or as
     flat as (784,). `outputs`: those that are served, in the order of their numbers; none stands for a single one.
+    `resizes`: what the first layer of a model of any size does to the picture (keras_json.resizing).
     """
 
     height: int | None
@@ -117,6 +118,7 @@ class ModelShape(Record):
     activation: str | None
     row: tuple[int | None, ...] | None = None
     outputs: tuple[OutputShape, ...] = ()
+    resizes: Mapping[str, Any] | None = None
 
     @property
     def heads(self) -> tuple[OutputShape, ...]:
@@ -166,6 +168,8 @@ def parse_preprocessing(serving: bytes | None, shape: ModelShape) -> Preprocessi
     try:
         if shape.row is not None and len(shape.row) == 1:
             channels = _flat_channels(value, shape.row[0] or 0)
+        if shape.resizes is not None:
+            return Preprocessing.of_own_layer(value, shape.resizes, channels)
         return Preprocessing.from_json(value, (height, width, channels))
     except ValueError as error:
         raise ModelError(f"serving.json: {error}") from error

@@ -191,6 +191,8 @@ def _is_channels_first(shape: Sequence[int | None]) -> bool:
 
 def _shape(architecture: Architecture, outputs: Sequence[OutputShape]) -> ModelShape:
     """The classifier's input and output, as far as they are fixed."""
+    from classifier.keras_json.resizing import own_resizing
+
     own = architecture.input_shapes[0]
     height, width, channels = (*own, None, None, None)[:3]
     row: tuple[int | None, ...] | None = None
@@ -201,7 +203,8 @@ def _shape(architecture: Architecture, outputs: Sequence[OutputShape]) -> ModelS
     else:
         height, width, row = None, None, own
     units = sum(each.units for each in outputs)
-    return ModelShape(height, width, channels or 0, units, outputs[0].activation, row, tuple(outputs))
+    resizes = own_resizing(architecture.graph) if row is None and height is None and width is None else None
+    return ModelShape(height, width, channels or 0, units, outputs[0].activation, row, tuple(outputs), resizes)
 
 
 def _own_shape(architecture: Architecture, preprocessing: Preprocessing) -> tuple[int, ...]:

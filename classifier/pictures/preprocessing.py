@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from classifier.arrays import FLOAT_BYTES, shaped
 from classifier.pictures.scaling import Steps, scaled
-from classifier.records import Record, as_dict
+from classifier.records import Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,7 +131,10 @@ class Preprocessing(Record, kw_only=True):
         height, width = layer["size"]
         read = cls.from_json(given, (height, width, channels))
         fields = {name: layer[name] for name in ("resize", "filter", "antialias")}
-        return cls(**{**as_dict(read), **fields, "own": True})
+        if fields["filter"] not in FILTERS["tensorflow"] or fields["resize"] not in RESIZES["tensorflow"]:
+            raise PreprocessingError([f"the model's own resize is not known: {_shown(dict(layer))}"])
+        values = {name: getattr(read, name) for name in cls.__slots__}
+        return cls(**{**values, **fields, "own": True})
 
     def to_json(self) -> dict[str, Any]:
         """Return the specification as serving.json would hold it, defaults included."""
