@@ -11,9 +11,10 @@ import io
 import json
 import tarfile
 from copy import replace
+from dataclasses import replace as with_fields
 from typing import TYPE_CHECKING, Any
 
-from classifier.bundles.serving import parse_preprocessing
+from classifier.bundles.serving import OutputShape, parse_preprocessing, stated_outputs
 from classifier.engines import probes
 from classifier.engines.keras_engine import TracedModel
 from classifier.phases import Phases
@@ -45,7 +46,7 @@ def prepare(
     console.progress(
         f"loading the {source.kind} by TensorFlow: it has no Keras layers, only its compiled form can serve"
     )
-    call, shape = tensorflow_graph.load(source)
+    call, shape = _loaded(source, asked)
     pictures = [sample.data for sample in samples]
     model = _traced(call, shape, asked, pictures, console)
     files = {
@@ -75,6 +76,25 @@ def prepare(
     shown = [answers(sample, model.serving, engines) for sample in samples]
     release = Release(files=files, source=source.text, facts=facts, report=report, compiled=compiled)
     return Prepared(release=release, samples=shown)
+
+
+def _loaded(source: GraphSource, asked: bytes) -> tuple[tensorflow_graph.Call, ModelShape]:
+    """The graph with the one result that the source names, or with those that serving.json names, in one row."""
+    import tensorflow as tf
+
+    names = [name for name in stated_outputs(asked) if name]
+    if not names:
+        return tensorflow_graph.load(source)
+    signature = (source.output or tensorflow_graph.SIGNATURE).partition(":")[0]
+    wanted = [name if source.kind == "GraphDef" else f"{signature}:{name}" for name in names]
+    found = [tensorflow_graph.load(with_fields(source, output=one)) for one in wanted]
+    shapes = [shape for _, shape in found]
+    outputs = tuple(OutputShape(name, shape.units, None) for name, shape in zip(names, shapes, strict=True))
+
+    def call(picture: Any) -> Any:  # noqa: ANN401 - TensorFlow's tensors
+        return tf.concat([tf.reshape(tf.cast(one(picture), tf.float32), (1, -1)) for one, _ in found], 1)
+
+    return call, replace(shapes[0], units=sum(shape.units for shape in shapes), outputs=outputs)
 
 
 def _saying_so(report: Any, source: GraphSource) -> Any:  # noqa: ANN401 - a Report

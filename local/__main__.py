@@ -58,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _make_bundle(options: argparse.Namespace, publishing: Sequence[str], folder: Path) -> None:
     """Make a bundle of a model in any other form that `publish` takes, by `publish` itself; SeedError if it refuses."""
+    options.source = options.bundle
     if is_bundle(options.bundle) and not publishing:
         return
     if not options.bundle.exists():
@@ -90,13 +91,13 @@ def serve(options: argparse.Namespace) -> None:
             s3.create_bucket(name)
         client = s3.client()
         seed_compiled(client, bucket, prefix, options.bundle)
-        version = seed_bundle(client, bucket, prefix, files, source=options.bundle.resolve().name)
+        version = seed_bundle(client, bucket, prefix, files, source=options.source.resolve().name)
         pictures = variables["IMAGE_BUCKET"], variables["IMAGE_PREFIX"]
         keys = seed_samples(client, *pictures, samples) if samples.is_dir() else []
         if not is_compiled:
             _compile(cloud, config)
         _answer(cloud.url, keys)
-        print(_told(s3.endpoint, f"s3://{bucket}/{prefix}", options.bundle, version))
+        print(_told(s3.endpoint, f"s3://{bucket}/{prefix}", options.source, version))
         print(_ready(cloud.url, keys), flush=True)
         Event().wait()
 

@@ -44,6 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     signatures = {
         "serving_default": signature(lambda image: {"scores": model(image)}, image=picture),
+        "pair": signature(lambda x: {"first": model(x), "second": model(x)[:, ::-1]}, x=picture),
         "both": signature(lambda x: {"scores": model(x), "classes": tf.argmax(model(x), -1)}, x=picture),
         "free": signature(lambda x: {"scores": model(x[:, :6, :5])}, x=((None, None, None, 3), tf.float32)),
         "one": signature(lambda x: {"scores": model(x)}, x=((1, 6, 5, 3), tf.float32)),
@@ -187,3 +188,15 @@ def test_a_graph_that_was_not_frozen_is_refused_when_it_is_run(folder: Path) -> 
     source = GraphSource(kind="GraphDef", path=folder / "unfrozen.pb", writer="TensorFlow", input="x", output="y")
     with pytest.raises(ModelsError, match=r"can't be run: .*variable"):
         _traced(*tensorflow_graph.load(source), b'{"labels": ["a", "b", "c", "d"]}', [], Console())
+
+
+def test_several_results_are_served_in_one_row(folder: Path) -> None:
+    import tensorflow as tf
+
+    from lifecycle.graph_source import _loaded
+
+    call, shape = _loaded(saved(folder / "module", "pair"), b'{"outputs": {"second": {}, "first": {}}}')
+    assert [(head.name, head.units) for head in shape.heads] == [("second", 4), ("first", 4)]
+    row = np.asarray(call(tf.constant(PICTURES[:1])))
+    expected = np.load(folder / "expected.npy")[:1]
+    np.testing.assert_allclose(row, np.concatenate([expected[:, ::-1], expected], 1), atol=1e-6)
