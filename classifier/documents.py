@@ -22,6 +22,8 @@ type Rule = Any
 object of any names, `Fields` for one of given names."""
 
 MAX_DEPTH = 32
+MAX_TOKENS = 600_000
+"""Values of one document [NASNetLarge about 100,000]: a byte of JSON may become 50 in memory."""
 
 
 class Fields:
@@ -46,6 +48,8 @@ def read_object(data: bytes, what: str, max_depth: int = MAX_DEPTH) -> dict[str,
 
 def read_value(data: bytes, what: str, max_depth: int = MAX_DEPTH) -> Json:
     """The same for any JSON value."""
+    if (tokens := sum(map(data.count, (b"[", b"{", b",")))) > MAX_TOKENS:
+        raise ModelTooLargeError(f"{what} has {tokens:,} values, more than {MAX_TOKENS:,}")
     with blamed(what):
         try:
             document: Json = json.loads(

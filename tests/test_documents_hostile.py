@@ -6,6 +6,7 @@ import copy
 import hashlib
 import json
 import time
+import tracemalloc
 from array import array
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ from classifier.bundles.store import ModelStore
 from classifier.engines.engine import Loaded
 from classifier.engines.litert_engine import open_litert
 from classifier.engines.opening import Opener
-from classifier.errors import ModelError
+from classifier.errors import ModelError, ModelTooLargeError
 from classifier.keras_json.architecture import read_architecture
 from model_loader import ModelLoader
 
@@ -176,6 +177,17 @@ def test_whatever_is_wrong_with_a_document_is_a_model_error(name: str) -> None:
         except ModelError:
             refused += 1
     assert refused > len(BROKEN) // 2
+
+
+@pytest.mark.parametrize("name", ["architecture.json", "serving.json", "published.json", "report.json"])
+def test_a_document_of_a_million_lists_is_refused_before_it_is_made_of_them(name: str) -> None:
+    data = b'{"objects": [' + b"[]," * 1_000_000 + b"[]]}"
+    tracemalloc.start()
+    with pytest.raises(ModelTooLargeError):
+        READERS[name][0](data)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 10_000_000
 
 
 class Answer:

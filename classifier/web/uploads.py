@@ -21,7 +21,7 @@ MAX_PARTS = 20
 MAX_FIELD_BYTES = 10_000
 MAX_HEAD_BYTES = 16_384
 PICTURE_FIELDS = ("file", "image")
-_BOUNDARY = re.compile(r'[;\s]\s*boundary\s*=\s*(?:"([^"]+)"|([^;,\s"]+))', re.IGNORECASE)
+_BOUNDARY = re.compile(r'[;\s]boundary\s*=\s*(?:"([^"]+)"|([^;,\s"]+))', re.IGNORECASE)
 _OPTION = re.compile(rb';\s*([a-z*]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;"\s]*))', re.IGNORECASE | re.DOTALL)
 _FOLD = re.compile(rb"\r\n[ \t]+")
 _URL_SAFE = str.maketrans("-_", "+/")

@@ -87,7 +87,8 @@ def _refusal(name: str | None, data: bytes, limits: ImageLimits) -> ImageFormatE
     from classifier.pictures.headers import others
 
     accepted = f"Accepted are {', '.join(limits.formats)}."
-    found = others.named(data) or (name and (f"a{'n' if name[0] in 'AI' else ''} {name} picture", ""))
+    foreign = others.named(data) if name in (None, "HEIF") else None
+    found = foreign or (name and (f"a{'n' if name[0] in 'AI' else ''} {name} picture", ""))
     if not found:
         text = f"This is not a picture in an accepted format. {accepted}"
         return ImageFormatError(f"no known format: {data[:16].hex()}", public=text)

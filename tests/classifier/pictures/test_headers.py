@@ -274,3 +274,30 @@ def test_refusing_imports_neither_pillow_nor_numpy(tmp_path: Path) -> None:
 def test_pillow_agrees_on_what_each_test_picture_is() -> None:
     for name, data in PLAIN.items():
         assert Image.open(io.BytesIO(data)).format == name
+
+
+NAMED = {
+    "web page": (
+        b"\n<!-- saved -->\n<!DOCTYPE html><html>",
+        "This is a web page, not a picture: give the picture's own",
+    ),
+    "XML of another kind": (b"<?xml version='1.0'?><note/>", "This is not a picture in an accepted format."),
+    "SVG": (b"<?xml version='1.0'?>\n<!-- a --><!DOCTYPE svg PUBLIC 'x'>\n<svg>", "This is an SVG drawing: save or"),
+    "HEIC": (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "This is a HEIC picture, as iPhones take them: share it as JPEG"),
+    "JPEG XL": (b"\xff\x0a\0\0", "This is a JPEG XL picture: save or export it"),
+    "JPEG XL in a box": (b"\0\0\0\x0cJXL \r\n\x87\n", "This is a JPEG XL picture: save or export it"),
+    "Photoshop": (b"8BPS\0\1", "This is a Photoshop document (PSD): save or export it"),
+    "video": (b"\0\0\0\x18ftypisom\0\0\0\0isommp42", "This is a video: send one of its frames"),
+    "AVIF": (b"\0\0\0\x18ftypavif\0\0\0\0mif1miaf", "This is an AVIF picture. Accepted are JPEG, PNG, GIF, WEBP, BMP."),
+    "comments without end": (b"<!---->" * 580 + b"x", "This is not a picture in an accepted format."),
+    "comments that end nothing": (b"<!--" * 1000, "This is not a picture in an accepted format."),
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_what_is_not_read_is_named_with_what_to_do(name: str) -> None:
+    data, says = NAMED[name]
+    with pytest.raises(ImageFormatError) as caught:
+        inspect(data, LIMITS)
+    assert caught.value.public.startswith(says)
+    assert "Accepted are JPEG, PNG, GIF, WEBP, BMP." in caught.value.public
