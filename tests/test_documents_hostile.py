@@ -204,7 +204,7 @@ def open_keras(bundle: Bundle) -> Loaded:
     """Everything that the engine reads of a bundle, without TensorFlow."""
     read_architecture(bundle.parts["architecture"])
     serving = parse_serving(bundle.parts.get("serving"), bundle.parts.get("labels"), SHAPE)
-    return Loaded(Answer(bundle.parts["weights"].decode()), serving, {})
+    return Loaded(Answer(bytes(bundle.weights).decode()), serving, {})
 
 
 def publish(bucket: Bucket, version: str, **changed: bytes) -> list[tuple[str, str]]:
