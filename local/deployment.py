@@ -93,7 +93,7 @@ class Deployment:
         )
         actions = self._actions(config["Role"].rpartition("/")[2])
         writes = {action for action in actions if "Put" in action and action.startswith("s3:")}
-        expect(writes == ({"s3:PutObject"} if name == "compile" else set()), f"{full}: its role may {sorted(actions)}")
+        expect(writes == (set() if name == "classify" else {"s3:PutObject"}), f"{full}: its role may {sorted(actions)}")
         expect("s3:GetObject" in actions, f"{full}: its role may not read the model")
         return code, Function(
             name=full,

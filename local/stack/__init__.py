@@ -1,0 +1,1 @@
+"""LocalStack as a second AWS, whose functions run in the local Lambda's sandboxes."""
