@@ -83,17 +83,31 @@ class Evidence:
 
     @property
     def clear(self) -> bool:
-        """Whether no other is within the error."""
-        return not self.rivals
+        """Whether no other is within the error, and the best one tells labels at all."""
+        return not self.rivals and self.tells
+
+    @property
+    def tells(self) -> bool:
+        """Whether the model is better than guessing by the best pipeline, beyond the error of so many pictures.
+
+        Else the pipeline that makes it least sure of anything would come out best.
+        """
+        chance = 1 / max(1, len(self.best.quality.confusion))
+        error = math.sqrt(chance * (1 - chance) / self.best.quality.pictures)
+        return self.best.quality.accuracy > chance + ERRORS * error
 
     def better_than(self, published: Preprocessing) -> Tried | None:
         """The best pipeline, if the published one is worse beyond the error."""
         given = next((each for each in self.tried if each.pipeline.preprocessing == published), None)
-        return self.best if given is not None and given.worse_than(self.best) and not given.like(self.best) else None
+        if given is None or not self.tells or given.like(self.best):
+            return None
+        return self.best if given.worse_than(self.best) else None
 
     def verdict(self, published: Preprocessing) -> list[str]:
         """What `verify` says of the published pipeline."""
         better = self.better_than(published)
+        if not self.tells:
+            return ["Pipeline by none is the model better than guessing on these pictures"]
         if better is None:
             return ["Pipeline no other fits these pictures better than the published one"]
         given = next(each for each in self.tried if each.pipeline.preprocessing == published)

@@ -55,6 +55,12 @@ def pipeline_of(
 def _decided(evidence: Evidence, pictures: int) -> Any:  # noqa: ANN401 - a Preprocessing
     if evidence.clear:
         return evidence.best.pipeline.preprocessing
+    if not evidence.tells:
+        right = f"{evidence.best.quality.accuracy:.1%} of {pictures} pictures right"
+        raise UsageError(
+            f"by no pipeline is the model better than guessing ({right}), so none can be told: are labels in order, "
+            "and the folders named by them? Otherwise say which it was by --trained-with"
+        )
     names = "\n".join(f"  {each.pipeline.name}" for each in (evidence.best, *evidence.rivals))
     raise UsageError(
         f"{pictures} pictures can't decide between these pipelines; give more of them, or say which it was, by "

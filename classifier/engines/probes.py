@@ -9,6 +9,7 @@ from classifier.errors import ImageError
 from classifier.pictures.decode import decode
 from classifier.pictures.headers.inspection import inspect
 from classifier.pictures.headers.picture import ImageLimits
+from classifier.pictures.render import standardized_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +36,8 @@ def generated(preprocessing: Preprocessing) -> Iterator[NDArray[np.float32]]:
     import numpy as np
 
     for pixels in _drawn(*preprocessing.shape[1:]):
-        yield np.asarray(preprocessing.to_array(pixels.clip(0, 255).astype(np.uint8).tobytes()))
+        data = standardized_pixels(pixels.clip(0, 255).astype(np.uint8).tobytes(), preprocessing)
+        yield np.asarray(preprocessing.to_array(data))
 
 
 def _drawn(height: int, width: int, channels: int) -> Iterator[NDArray[np.float64]]:

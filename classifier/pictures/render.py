@@ -100,6 +100,15 @@ def _pixels(image: Image, orientation: int, spec: Preprocessing) -> bytes:
     return standardized(image, spec)
 
 
+def standardized_pixels(pixels: bytes, spec: Preprocessing) -> bytes:
+    """The same for bytes of the model's size and colours that no picture had, as the compiler's probes."""
+    from PIL import Image as Pillow
+
+    if spec.standardize == "none":
+        return pixels
+    return standardized(Pillow.frombytes(_MODES[spec.color], spec.size[::-1], pixels), spec)
+
+
 def standardized(image: Image, spec: Preprocessing) -> bytes:
     """The bytes of an image of the model's size and colours, or floats where each picture is standardised."""
     if spec.standardize == "none":

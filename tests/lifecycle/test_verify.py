@@ -32,6 +32,8 @@ def test_verifying_passes_and_is_kept_for_promoting(place: Place, sources: Path,
     assert told["quality"]["litert"]["pictures"] == 3
     assert sum(map(sum, told["quality"]["litert"]["confusion"])) == 3
     assert told["quality"]["litert"]["accuracy"] == told["quality"]["tensorflow"]["accuracy"]
+    assert len(told["evidence"]["tried"]) > 10
+    assert isinstance(told["pipeline"]["published_is_best"], bool)
     assert picture.read_text().startswith("<svg")
     mark = read_mark(place, version)
     assert mark is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -62,6 +63,7 @@ def _run_model(demo: Path) -> float:
     from classifier.pictures.decode import decode
     from classifier.pictures.headers.inspection import inspect
     from classifier.pictures.headers.picture import ImageLimits
+    from classifier.pictures.preprocessing import Preprocessing
 
     names = {"architecture": "architecture.json", "weights": "model.weights.h5", "serving": "serving.json"}
     parts: Any = {role: (demo / name).read_bytes() for role, name in names.items()}
@@ -77,6 +79,10 @@ def _run_model(demo: Path) -> float:
         picture = decode(inspect(sample.read_bytes(), limits), spec, limits)
         scores = loaded.serving.scores(loaded.engine.predict(spec.to_array(picture.pixels)))
         differences.append(float(np.abs(np.asarray(scores) - expected).max()))
+        for pixels in ("tensorflow", "opencv"):  # the parts of Pillow that only their pipelines use
+            other = Preprocessing.from_json({"size": list(spec.size), "pixels": pixels}, (None, None, None))
+            if len(decode(inspect(sample.read_bytes(), limits), other, limits).pixels) % math.prod(other.shape):
+                raise SystemExit(f"{sample.name}: no pixels of {pixels}")
     if not max(differences) < SCORES_AGREE:
         raise SystemExit(f"{sample.name}: the engines' scores differ from plain Keras by {differences}")
     return max(differences)
