@@ -93,7 +93,8 @@ def build(environ: Mapping[str, str], link_rule: AddressRule | None = None) -> A
         limits=ImageLimits.from_settings(settings, environ),
     )
     left = partial(function_memory.left, classifier.limits.function_memory_bytes)
-    return App(settings, loader, classifier, STARTED, cache(partial(_named_models, store, settings, left)))
+    named = cache(partial(_named_models, store, settings, left))
+    return App(settings, loader, classifier, STARTED, named, partial(_preload, settings))
 
 
 def _loader(store: ModelStore, settings: Settings) -> ModelLoader:
@@ -111,6 +112,18 @@ def _loader(store: ModelStore, settings: Settings) -> ModelLoader:
         memory=model_memory.stated(),
     )
     return ModelLoader(store.bundles, opener, check_s=settings.model_check_s, reload_wait_s=settings.reload_wait_s)
+
+
+def _preload(settings: Settings) -> None:
+    """Import in INIT, while S3 answers, what most first requests need."""
+    from classifier.links import fetch, netguard  # noqa: F401
+    from classifier.pictures.preload import preload
+
+    preload(settings.image_formats)
+    if settings.engine != "tensorflow":
+        from classifier.engines import litert_c
+
+        litert_c.preload()
 
 
 # What only some requests need is imported by the first that does: a cold start is a user waiting.
@@ -158,8 +171,6 @@ def _app() -> App:
     """Built once. In Lambda that is in INIT, where a wrong setting shows at once and pulling the model begins."""
     app = build(os.environ)
     app.prepare(os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", ""))
-    from classifier.links import fetch, netguard  # noqa: F401 - for a first request that is a link
-
     return app
 
 

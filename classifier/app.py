@@ -63,11 +63,13 @@ class App:
         classifier: Classifier,
         started: float,
         named: Callable[[], NamedModels] | None = None,
+        preload: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._loader = loader
         self._classifier = classifier
         self._named_models = named
+        self._preload = preload
         self._started = started
         self._ready = time.monotonic()
         self._answered_before = False
@@ -90,10 +92,8 @@ class App:
         With provisioned concurrency INIT may last, so that is loaded too. Never raises: what S3 or the model are at
         fault for, the first request sees.
         """
-        from classifier.pictures.preload import preload
-
         self._loader.prefetch()
-        preload(self._settings.image_formats)  # meanwhile S3 answers
+        self._preload()  # meanwhile S3 answers
         in_time = self._started + INIT_S
         try:
             if initialization == "provisioned-concurrency":

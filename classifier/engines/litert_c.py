@@ -12,7 +12,7 @@ import math
 import mmap
 import sys
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from ctypes import POINTER, byref, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint, c_uint32, c_void_p
 from functools import cache
 from importlib.util import find_spec
@@ -142,7 +142,7 @@ class CompiledModel:
             raise
 
     def _open(self, data: bytes | mmap.mmap, threads: int) -> None:
-        environment = _environment()
+        self._environment = environment = _environment()  # two threads that come first may each make one
         address, self._pinned = _address(data)
         model = self._made("Model", "CreateModelFromBuffer", environment, address, len(data))
         options = self._options(threads)
@@ -210,7 +210,7 @@ class CompiledModel:
             requirements = c_void_p()
             _call(f"GetCompiledModel{kind}BufferRequirements", self._compiled, 0, index, byref(requirements))
             function = "CreateManagedTensorBufferFromRequirements"
-            made[index] = self._made("TensorBuffer", function, _environment(), byref(tensor), requirements).value
+            made[index] = self._made("TensorBuffer", function, self._environment, byref(tensor), requirements).value
         return made
 
     @contextmanager
@@ -222,6 +222,12 @@ class CompiledModel:
             yield memoryview(bytes_.from_address(address.value or 0)).cast("B")
         finally:
             _call("UnlockTensorBuffer", buffer)
+
+
+def preload() -> None:
+    """Open the library, for a model that is still on its way; whoever opens that meets what is wrong."""
+    with suppress(LiteRtError):
+        _library()
 
 
 _KEPT = _Destructor(lambda _: None)
