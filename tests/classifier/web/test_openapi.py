@@ -63,6 +63,17 @@ def codes(response: Any) -> set[str]:
     return set(special["properties"]["error"]["properties"]["code"]["enum"])
 
 
+def test_nothing_is_defined_twice() -> None:
+    """JSON readers take the second of two names in silence."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = [name for name, _ in pairs]
+        assert len(names) == len(set(names)), sorted(name for name in set(names) if names.count(name) > 1)
+        return dict(pairs)
+
+    json.loads(RESPONSE.body, object_pairs_hook=unique)
+
+
 def test_the_description_is_valid_openapi_and_says_so() -> None:
     validate(API)
     assert API["openapi"].startswith("3.1.")
