@@ -28,6 +28,12 @@ def _text(value: str) -> str:
     return value
 
 
+def _bucket(value: str) -> str:
+    if "/" in value or ":" in value:
+        raise ValueError(value)
+    return value
+
+
 def _prefix(value: str) -> str:
     return value.strip("/") + "/" if value.strip("/") else ""
 
@@ -123,13 +129,15 @@ def _setting(variable: str, parse: Callable[[str], Any], default: str | None, ex
 class Settings(Record, kw_only=True):
     """The function's settings, made by `from_env` only. Sizes are bytes, times are seconds, areas are pixels."""
 
-    model_bucket: str = _setting("MODEL_BUCKET", _text, None, "a bucket name", "bucket of the model bundle")
+    model_bucket: str = _setting(
+        "MODEL_BUCKET", _bucket, None, "a bucket's name alone, no s3:// and no ARN", "bucket of the model bundle"
+    )
     model_prefix: str = _setting("MODEL_PREFIX", _prefix, "models/dev/", "a key prefix", "prefix of the bundle in it")
     model_name: str = _setting(
         "MODEL_NAME", _text, "classifier", "a name", "the model's name in replies and in /v1/models/<name>"
     )
     image_bucket: str = _setting(
-        "IMAGE_BUCKET", _text, "", "a bucket name, or empty to refuse s3key", "bucket that s3key reads from"
+        "IMAGE_BUCKET", _bucket, "", "a bucket's name alone, or empty to refuse s3key", "bucket that s3key reads from"
     )
     image_prefix: str = _setting(
         "IMAGE_PREFIX", _prefix, "images/", "a key prefix", "the only part of it that s3key may read"

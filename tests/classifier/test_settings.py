@@ -65,6 +65,9 @@ def test_values_are_read_as_their_kind(variable: str, field: str, value: str, ex
         ("IMAGE_FORMATS", "WMF"),
         ("LOG_LEVEL", "loud"),
         ("S3_ENCRYPTION", "kms"),
+        ("MODEL_BUCKET", "s3://their-models"),
+        ("MODEL_BUCKET", "arn:aws:s3:::their-models"),
+        ("IMAGE_BUCKET", "their-pictures/cats"),
         ("S3_ENCRYPTION", "arn:aws:s3:::bucket"),
     ],
 )
