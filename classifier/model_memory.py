@@ -33,7 +33,7 @@ class Rule(Record):
     layer_mb: int
     """A layer's output of this size is in `base_mb`. What is beyond counts three times: in, out and between."""
     parameter: str
-    """Of serverless.yml: what to raise."""
+    """Of serverless.yml: what to raise; the bulk function serves as `classify` does, and has one of its own."""
 
     def peak_mb(self, size: int, layer: int = 0) -> int:
         """Megabytes, for a model of `size` bytes: of the compiled form for LiteRT, else of the weights as float32.
@@ -66,7 +66,7 @@ class Rule(Record):
         beside = f", beside {other_mb:,} MB that are in use" if other_mb else ""
         return ModelTooLargeError(
             f"{self.name} needs {'at least ' if least else ''}{needed:,} MB for a model of {-(-size // MB):,} MB"
-            f"{beside}, the function has {memory // MB:,} MB: raise the parameter `{self.parameter}`",
+            f"{beside}, the function has {memory // MB:,} MB: raise the parameter `{self._parameter()}`",
             needed_mb=needed,
         )
 
@@ -74,13 +74,17 @@ class Rule(Record):
         """The same for a weights file that is not read yet: but for a published one, it may hold a training's state."""
         self.check(size if published else size // _WITH_TRAINING_STATE, memory, least=not published)
 
+    def _parameter(self) -> str:
+        bulk = self.parameter == "memory" and os.environ.get("_HANDLER", "").endswith("bulk")
+        return "bulkMemory" if bulk else self.parameter
+
     def _other_mb(self, *, begun: bool) -> int:
         return max(0, function_memory.resident() // MB - (self.base_mb if begun else IDLE_MB))
 
 
 LITERT = Rule("LiteRT", 1.4, 45, 16, "memory")
 TENSORFLOW = Rule("TensorFlow", 2.0, 350, 64, "memory")
-COMPILING = Rule("compiling", 3.5, 600, 64, "compileMemory")
+COMPILING = Rule("compiling", 4.0, 700, 64, "compileMemory")
 
 
 class Room(Record):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from classifier import function_memory, model_memory
 from classifier.errors import ModelTooLargeError
 from classifier.model_memory import COMPILING, IDLE_MB, LITERT, MB, TENSORFLOW, Room, Rule
+from local.launch import PROJECT
 
+PAGE = (PROJECT / "docs" / "operate" / "memory.md").read_text()
 VGG16 = 138_357_544 * 4
 """Parameters with its top, of the size that keras.applications names."""
 
@@ -17,10 +21,24 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(function_memory, "resident", lambda: IDLE_MB * MB)
 
 
-@pytest.mark.parametrize(("rule", "most"), [(LITERT, (1.4, 45)), (TENSORFLOW, (2.3, 350)), (COMPILING, (3.5, 600))])
-@pytest.mark.parametrize("size", [3_500_000, 14 * MB, VGG16, 1 << 30])
-def test_no_rule_asks_for_more_than_was_promised(rule: Rule, most: tuple[float, int], size: int) -> None:
-    assert rule.peak_mb(size) <= most[0] * size / MB + most[1] + 1
+def test_the_documentation_states_these_rules_and_what_follows_from_them_by_size() -> None:
+    stated = re.findall(r"\| ([\d.]+) x [^|]* \+ ([\d,]+) MB \|", PAGE)
+    rules = (LITERT, TENSORFLOW, COMPILING)
+    assert [(float(times), int(base)) for times, base in stated] == [(rule.times, rule.base_mb) for rule in rules]
+    rows = re.findall(
+        r"\| (\d+) \| ([\d,]+) \((\d+)\) \| ([\d,]+) \| ([\d,]+) \(([\d,]+)\) \| ([\d,]+)(?: \(([\d,]+)\))? \|", PAGE
+    )
+    assert len(rows) == 6
+    for row in rows:
+        weights, litert, litert_seen, swaps, tensorflow, tensorflow_seen, compiling, compiling_seen = (
+            int((text or "0").replace(",", "")) for text in row
+        )
+        size = weights * MB
+        assert [litert, tensorflow, compiling] == [pytest.approx(rule.peak_mb(size), abs=4) for rule in rules]
+        assert swaps == pytest.approx(LITERT.peak_mb(2 * size), abs=4)
+        assert litert_seen <= litert
+        assert tensorflow_seen <= tensorflow
+        assert compiling_seen <= compiling
 
 
 @pytest.mark.parametrize("rule", [LITERT, TENSORFLOW, COMPILING])
@@ -38,6 +56,12 @@ def test_a_model_fits_to_the_megabyte(rule: Rule) -> None:
 
 def test_the_parameters_named_are_those_of_the_template() -> None:
     assert (LITERT.parameter, TENSORFLOW.parameter, COMPILING.parameter) == ("memory", "memory", "compileMemory")
+
+
+def test_the_bulk_function_has_a_parameter_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_HANDLER", "handler.classify_bulk")
+    assert str(LITERT.refusal(VGG16, MB)).endswith("raise the parameter `bulkMemory`")
+    assert str(COMPILING.refusal(VGG16, MB)).endswith("raise the parameter `compileMemory`")
 
 
 def test_what_is_in_use_counts_too(monkeypatch: pytest.MonkeyPatch) -> None:
