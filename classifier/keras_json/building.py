@@ -274,6 +274,8 @@ def _operation(kind: str) -> Callable[..., Any]:
         return lambda x, key: x[tuple(key) if isinstance(key, list) else key]
     if name == "l2_normalize":
         return own_layers.l2_normalize
+    if name == "per_image_standardization":
+        return own_layers.per_image_standardization
     if name == "grayscale_to_rgb":
         return lambda x: keras.ops.repeat(x, 3, axis=-1)
     if name == "exact_gelu":  # TensorFlow's default; keras.ops.gelu's is the approximation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from classifier.errors import ModelError
@@ -29,6 +30,17 @@ def l2_normalize(x: Tensor, axis: int | list[int] | None = None, epsilon: float 
 
     total = keras.ops.sum(keras.ops.square(x), axis=axis, keepdims=True)
     return x * keras.ops.rsqrt(keras.ops.maximum(total, epsilon))
+
+
+def per_image_standardization(x: Tensor) -> Tensor:
+    """tf.image.per_image_standardization: (x - mean) / max(deviation, 1 / sqrt(numbers)), of each picture."""
+    import keras
+
+    x = keras.ops.cast(x, "float32")
+    axes = (-3, -2, -1)
+    least = 1 / math.sqrt(math.prod(x.shape[-3:]))
+    deviation = keras.ops.maximum(keras.ops.std(x, axes, keepdims=True), least)
+    return (x - keras.ops.mean(x, axes, keepdims=True)) / deviation
 
 
 def make(layer: Layer, name: str, zeros: Initializer) -> keras.Layer:

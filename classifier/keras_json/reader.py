@@ -9,7 +9,7 @@ from classifier.keras_json import backends, calls, eras, foreign, history, opera
 from classifier.keras_json.foreign import FOREIGN
 from classifier.keras_json.graph import Call, Layer, Model, Tensor, tensors_in
 from classifier.keras_json.layers import INERT, LAYERS, MODELS, WRAPPERS
-from classifier.keras_json.refused import why_not
+from classifier.keras_json.refused import REFUSED, why_not
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,6 +110,8 @@ class Reader:
             raise ModelError(f"{place}: its name is not text")
         if operations.is_operation(entry, kind, keras_2=self._keras_2):
             return operations.read(entry, name, place)
+        if kind in REFUSED:  # before its origin, as the reason says more
+            raise ModelNotAllowedError(f"{place}: {why_not(kind)}")
         if kind not in FOREIGN:
             values.check_origin(entry, place)
         today, options = self._today(kind, config, place)

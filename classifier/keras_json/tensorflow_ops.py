@@ -78,6 +78,7 @@ FUNCTIONS: Final[dict[str, Target]] = {
     "convert_to_tensor": ("copy", "value=x"),
     "image.resize": ("image.resize", "images size method=interpolation antialias"),
     "image.rgb_to_grayscale": ("image.rgb_to_grayscale", "images"),
+    "image.per_image_standardization": ("per_image_standardization", "image=x"),
     "image.grayscale_to_rgb": ("grayscale_to_rgb", "images=x"),
     "__operators__.getitem": ("getitem", "tensor=x slice_spec=key"),
 }

@@ -48,6 +48,12 @@ def test_every_one_names_its_source() -> None:
     assert all(known.source.startswith("github.com/") for known in FOREIGN.values())
 
 
+def test_a_layer_of_tensorflow_hub_is_refused_with_the_way_on() -> None:
+    own = {"class_name": "KerasLayer", "module": "tensorflow_hub.keras_layer", "config": {"name": "own", "handle": "x"}}
+    with pytest.raises(ModelNotAllowedError, match=r"SavedModel that this file only names; publish model\.export"):
+        read_architecture(keras_2({"class_name": "Dense", "config": DENSE}, own))
+
+
 @pytest.mark.tensorflow
 def test_one_with_weights_is_another_of_that_name(tmp_path: Path) -> None:
     import h5py

@@ -49,3 +49,14 @@ def test_operations_are_told_from_layers_of_the_same_name(tmp_path: Path, contai
     x = np.random.default_rng(0).uniform(0, 255, (2, 8, 8, 3)).astype(np.float32)
 
     np.testing.assert_allclose(np.asarray(loaded(x)), np.asarray(model(x)), atol=1e-6)
+
+
+def test_a_picture_is_standardized_as_by_tensorflow() -> None:
+    import tensorflow as tf
+
+    from classifier.keras_json.own_layers import per_image_standardization
+
+    flat = np.full((1, 4, 5, 3), 7, np.float32)
+    x = np.concatenate([np.random.default_rng(0).uniform(0, 255, (2, 4, 5, 3)).astype(np.float32), flat])
+
+    np.testing.assert_allclose(per_image_standardization(x), tf.image.per_image_standardization(x), atol=1e-5)
