@@ -22,6 +22,15 @@ if TYPE_CHECKING:
 
 PLACE_PREFIX = "models/dev/"
 
+LONGEST_NAME = 40
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name long bytes by their length: gzip's hold the second they were made in, and every process of a run must find
+    tests of the same names."""
+    return f"{argname} of {len(val)} bytes" if isinstance(val, bytes) and len(val) > LONGEST_NAME else None
+
+
 # The same examples each time: a failure is a change's doing, not chance's.
 hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("repeatable")
