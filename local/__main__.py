@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 0
     except (SeedError, TemplateError, StrictError, supply.SupplyError) as error:
-        print(error, file=sys.stderr)
+        if str(error):
+            print(error, file=sys.stderr)
     except OSError as error:
         print(_sentence(error, options), file=sys.stderr)
     return 1
@@ -69,7 +70,7 @@ def _make_bundle(options: argparse.Namespace, publishing: Sequence[str], folder:
     command = [sys.executable, "-m", "lifecycle.bundling", folder, options.bundle.resolve(), *publishing]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     if subprocess.run(list(map(str, command)), cwd=here("."), env=environment, check=False).returncode:
-        raise SeedError(f"{options.bundle} can't be served; the line above says why.")
+        raise SeedError  # it has said why
     options.bundle = folder
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from lifecycle.bulk.plan import Plan
 
-START = "import sys,json;sys.path[:]=json.loads(sys.argv[1]);from models.bulk.worker import main;main()"
+START = "import sys,json;sys.path[:]=json.loads(sys.argv[1]);from lifecycle.bulk.worker import main;main()"
 LANES = 2
 """Parts that one process has at once: while one is read or written, the other is computed."""
 LOOK_S = 5.0

@@ -107,7 +107,7 @@ def test_a_picture_that_ends_the_process_gets_a_row_and_costs_no_other_picture(
     expected = put_pictures(served, 30)
     deadly = next(key for key, code in expected.items() if code is None and key.startswith("images/3/"))
     dies = (
-        "import models.bulk.asking as asking, os\nrows = asking.Here.rows\n"
+        "import lifecycle.bulk.asking as asking, os\nrows = asking.Here.rows\n"
         f"asking.Here.rows = lambda self, keys: os._exit(9) if {deadly!r} in keys else rows(self, keys)\n"
     )
     monkeypatch.setattr(crew, "START", "import sys,json;sys.path[:]=json.loads(sys.argv[1])\n" + dies + crew.START)

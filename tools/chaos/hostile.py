@@ -146,7 +146,7 @@ def _requests(good: Mapping[str, bytes], origin: Origin) -> Iterator[Case]:
         "a number for a link": (JSON, b'{"imagelink": 5}'),
         "a number of 5,000 digits": (JSON, b'{"top": ' + b"9" * 5000 + b"}"),
         "base64 that is none": (JSON, b'{"image": "%%%"}'),
-        "base64 cut off": (JSON, b'{"image": "YQ"}'),
+        "base64 cut off": (JSON, b'{"image": "YWJjZ"}'),
         "top of nothing": (JSON, b'{"image": "YQ==", "top": 0}'),
         "form without parts": (form, b"x"),
         "form cut off": (form, b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n' + picture),
