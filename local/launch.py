@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
     from local.function import Function
 
+REPLACED = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - this machine's
+"""What a confined sandbox has of its own: what lies there outside is not seen inside."""
 PROJECT = Path(__file__).resolve().parent.parent
 _PROVIDED = (
     *("awslambdaric", "runtime_client*.so", "snapshot_restore_py", "simplejson"),
@@ -50,8 +53,18 @@ def provide_runtime(folder: Path) -> Path:
     folder.mkdir()
     for pattern in _PROVIDED:
         for found in site.glob(pattern):
-            (folder / found.name).symlink_to(found)
+            _place(found, folder / found.name)
     return folder
+
+
+def _place(found: Path, target: Path) -> None:
+    """A link, or the files themselves where a confined sandbox would not see what the link leads to."""
+    if not any(found.is_relative_to(hidden) for hidden in REPLACED):
+        target.symlink_to(found)
+    elif found.is_dir():
+        shutil.copytree(found, target)
+    else:
+        shutil.copyfile(found, target)
 
 
 @dataclass(frozen=True, slots=True)

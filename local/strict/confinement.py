@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from local.launch import Places
+from local.launch import REPLACED, Places
 from local.strict.cgroup import ControlGroup
 from local.strict.limits import MAX_FILES, MAX_TASKS
 from local.strict.warden import Warden
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _ENTER = Path(__file__).with_name("enter.py")
 _LINUX = os.uname().sysname == "Linux"
+_INTERPRETER = Path("/var/python")
+"""Where a sandbox finds an environment of Python that it would not see, as that of a checkout in /tmp."""
 
 
 class Confinement:
@@ -31,6 +33,7 @@ class Confinement:
         self.missing: list[str] = []
         self._keeper: subprocess.Popen[str] | None = None
         self._control = ControlGroup()
+        self._python = str(code.python)
         if not _LINUX:
             self.missing.append("memory, CPU, read-only folders, /tmp's size, processes: they take Linux")
             return
@@ -49,7 +52,8 @@ class Confinement:
             "tasks": MAX_TASKS,
             "folder": str(self.places.code),
         }
-        return [str(self._code.python), "-I", "-S", str(_ENTER), "run", json.dumps(spec), *command]
+        inside = [self._python if part == str(self._code.python) else part for part in command]
+        return [str(self._code.python), "-I", "-S", str(_ENTER), "run", json.dumps(spec), *inside]
 
     def watch(self, group: int) -> Warden | None:
         """Watch a process group that was started so; None where it can't be watched."""
@@ -60,6 +64,14 @@ class Confinement:
         if self._keeper is not None:
             self._keeper.communicate()
         self._control.remove()
+
+    def _moved_python(self) -> list[list[str]]:
+        """The bind that makes the interpreter visible inside, if its own place is not."""
+        environment, name = self._code.python.parent.parent, self._code.python.name
+        if not any(environment.is_relative_to(hidden) for hidden in REPLACED):
+            return []
+        self._python = str(_INTERPRETER / "bin" / name)
+        return [[str(environment), str(_INTERPRETER)]]
 
     def _open_rooms(self, outside: Places) -> subprocess.Popen[str] | None:
         inside = Places(
@@ -78,7 +90,7 @@ class Confinement:
         spec = {
             "root": str(root),
             "tmp_mb": self._function.tmp_mb,
-            "binds": [[str(source), str(target)] for source, target in pairs],
+            "binds": [*([str(source), str(target)] for source, target in pairs), *self._moved_python()],
         }
         keeper = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_ENTER), "keep", json.dumps(spec)],
@@ -92,5 +104,6 @@ class Confinement:
             self.places = inside
             return keeper
         keeper.communicate()
+        self._python = str(self._code.python)
         self.missing.append(f"read-only folders, /tmp's size, no /dev/shm: this system allows no namespace ({answer})")
         return None

@@ -69,7 +69,7 @@ def test_only_tmp_can_be_written_to_and_the_next_process_finds_it(start_cloud: S
         "/var/runtime/a",
         "/dev/a",
         "/usr/a",
-        str(Path(__file__).parent / "a"),
+        str(Path(sys.base_prefix) / "a"),
         "/dev/shm/a",
     ]
     refused = dict.fromkeys(paths, "Read-only file system")
