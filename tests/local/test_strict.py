@@ -28,7 +28,7 @@ ENTER = Path(confinement.__file__).with_name("enter.py")
 
 
 def config(memory_mb: int = 256, **settings: Any) -> Config:
-    function = Function(name="strict", handler="confined.handle", memory_mb=memory_mb, timeout_s=30, **settings)
+    function = Function(name="strict", handler="confined.handle", memory_mb=memory_mb, timeout_s=300, **settings)
     return Config(functions=(function,), code=Code(python_path=(HANDLERS,)), strict=True)
 
 
