@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,6 +31,16 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Name long bytes by their length: gzip's hold the second they were made in, and every process of a run must find
     tests of the same names."""
     return f"{argname} of {len(val)} bytes" if isinstance(val, bytes) and len(val) > LONGEST_NAME else None
+
+
+# npm says here where its caller stood, and tests stand elsewhere: paths would be taken from the project's folder.
+os.environ.pop("INIT_CWD", None)
+
+
+@pytest.fixture(autouse=True)
+def the_same_draw_each_time() -> None:
+    """Weights that a test leaves to chance are the same in every run: Keras draws its seeds from Python's generator."""
+    random.seed(1)
 
 
 # The same examples each time: a failure is a change's doing, not chance's.
