@@ -7,22 +7,22 @@ from copy import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from classifier import logs, metrics
-from classifier.errors import ClassifierError, ModelLoadingError, NotFoundError, RequestError
+from classifier import failures, logs, metrics
+from classifier.errors import ClassifierError, NotFoundError, RequestError
+from classifier.failures import CLASSIFY
 from classifier.phases import Phases
 from classifier.stored import stored_picture
-from classifier.web import events, parameters
+from classifier.web import events
 from classifier.web.bodies import Budget, unpacked
 from classifier.web.page import docs_response, page_response
 from classifier.web.responses import (
     Response,
     classification_response,
-    error_response,
     json_response,
     prefers_text,
     server_timing,
 )
-from classifier.web.routes import Exchange, Routes, is_serving_path
+from classifier.web.routes import Exchange, Routes
 from classifier.web.sources import Batch, Question, Upload, read_question
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from classifier.settings import Settings
     from model_loader import ModelLoader
 
-CLASSIFY = "/classify"
 RESERVE_S = 0.5
 """Time kept back from the function's own limit, so that the caller gets our error and not a time-out."""
 INIT_S = 8.0
@@ -130,16 +129,16 @@ class App:
             response = self._answer(request, context, began, log, cold=cold)
             events.check_reply(kind, response)
         except Exception as error:  # noqa: BLE001 - the last resort: a caller never sees our stack
-            failure = error if isinstance(error, ClassifierError) else _unexpected(error)
-            _add_hint(failure, request)
+            failure = error if isinstance(error, ClassifierError) else failures.unexpected(error)
+            failures.add_hint(failure, request)
             log["code"] = failure.code
-            response = _refusal(failure, request, context.aws_request_id)
+            response = failures.refusal(failure, request, context.aws_request_id)
         if request is not None and request.query:
-            response = _with_unknown(response, request)
+            response = failures.with_unknown(response, request)
         if request is not None and request.method == "HEAD":
             response = replace(response, body="")
         fields = metrics.of_request(log, response.status, (time.monotonic() - began) * 1000)
-        logs.emit(_level(failure), "request", error=failure, fields=fields)
+        logs.emit(failures.level(failure), "request", error=failure, fields=fields)
         return kind.render(self._routes.with_cors(response))
 
     def _without_base(self, request: events.Request) -> events.Request:
@@ -276,42 +275,3 @@ def _timings(phases: Phases, loader: ModelLoader, *, warm: bool) -> dict[str, fl
         timings.pop("load", None)
         return timings
     return {phase: round(ms, 2) for phase, ms in current.timings_ms.items()} | timings
-
-
-def _refusal(failure: ClassifierError, request: events.Request | None, request_id: str) -> Response:
-    """The error in the form that the path's clients understand."""
-    if request is None or not is_serving_path(request.path):
-        return error_response(failure, request_id)
-    from classifier.tf_serving import protocol as serving_protocol
-
-    return serving_protocol.error_response(failure)
-
-
-def _add_hint(failure: ClassifierError, request: events.Request | None) -> None:
-    """Say what the caller may have meant: a misspelt parameter, or a link that was cut at its own `&`."""
-    if request is None or request.path.rstrip("/") != CLASSIFY or failure.status >= 500:
-        return
-    if hint := parameters.hint(parameters.unknown(request.query), request.query):
-        failure.public = f"{failure.public} {hint}"
-
-
-def _with_unknown(response: Response, request: events.Request) -> Response:
-    """The response with a header that names the parameters which nobody read."""
-    if request.path.rstrip("/") != CLASSIFY or not (names := parameters.unknown(request.query)):
-        return response
-    told = ", ".join("".join(char if char.isascii() and char.isprintable() else "?" for char in name) for name in names)
-    return replace(response, headers={**response.headers, "x-unknown-parameters": told})
-
-
-def _unexpected(error: Exception) -> ClassifierError:
-    found = ClassifierError(f"{type(error).__name__}: {error}")  # repr may hold what the caller sent
-    found.__cause__ = error
-    return found
-
-
-def _level(failure: ClassifierError | None) -> str:
-    if failure is None:
-        return "info"
-    if isinstance(failure, ModelLoadingError):
-        return "warning"  # a slow cold start is no fault that anybody can mend
-    return "error" if failure.status >= 500 else "warning"
