@@ -202,6 +202,17 @@ def normalizing() -> Any:
     return model
 
 
+def adapted_by_low_rank() -> Any:
+    """Fine-tuned by LoRA: Keras merges both matrices into the kernel when it saves."""
+    import keras
+
+    model = classifier(lambda tensor: tensor)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Dense):
+            layer.enable_lora(2)
+    return drawn(model)
+
+
 def all_sorts(tensor: Any) -> Any:
     from keras import layers
 
@@ -309,6 +320,7 @@ KINDS: dict[str, Kind] = {
     "recurrent": Kind(lambda: classifier(recurrent)),
     "nested and shared": Kind(nested),
     "normalizing": Kind(normalizing),
+    "adapted by low rank": Kind(adapted_by_low_rank),
     "all sorts of layers": Kind(lambda: classifier(all_sorts)),
     "operators": Kind(lambda: classifier(operators, last=None), serving={"output": "logits"}),
     # TensorFlow computes channels first on a CPU by oneDNN only, which it leaves off where there is no AVX-512.

@@ -126,7 +126,6 @@ def test_augmentation_is_left_out() -> None:
         ("BatchNormalization", CONV | {"name": "b"}, {"virtual_batch_size": None}, {"virtual_batch_size": 4}),
         ("Embedding", {"name": "e", "input_dim": 9, "output_dim": 2}, {"sparse": False}, {"sparse": True}),
         ("LayerNormalization", {"name": "n"}, {"rms_scaling": False}, {"rms_scaling": True}),
-        ("Dense", {"name": "d", "units": 2}, {"lora_rank": None}, {"lora_rank": 4}),
         ("Dense", {"name": "d", "units": 2}, {"dynamic": False}, {"dynamic": True}),
     ],
 )
