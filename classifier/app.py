@@ -180,7 +180,7 @@ class App:
             return known
         answered = classifier.classify(question, phases, exchange.deadline, stored.read if stored else None)
         timings = _timings(phases, loader, warm=warm)
-        exchange.log.update(model=answered["model"], timings_ms=timings)
+        exchange.log.update(model=answered["model"], timings_ms=timings, **metrics.doubts([answered]))
         rest = {"cold_start": exchange.cold_start, "timings_ms": timings, "request_id": exchange.request_id}
         as_text = prefers_text(exchange.request.headers.get("accept", ""))
         response = classification_response(answered | rest, as_text=as_text)
@@ -197,6 +197,7 @@ class App:
         timings = _timings(phases, loader, warm=warm)
         refused = [result["error"]["code"] for result in answered["results"] if "error" in result]
         exchange.log.update(model=answered["model"], timings_ms=timings, pictures=len(batch.questions), refused=refused)
+        exchange.log.update(metrics.doubts(answered["results"]))
         rest = {"cold_start": exchange.cold_start, "timings_ms": timings, "request_id": exchange.request_id}
         return json_response(answered | rest, headers={"server-timing": server_timing(timings)})
 

@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 METRICS: Mapping[tuple[str, ...], tuple[str, ...]] = {
     (): (
@@ -20,6 +20,7 @@ METRICS: Mapping[tuple[str, ...], tuple[str, ...]] = {
         *("ms", "fetch_ms", "load_ms", "decode_ms"),
         *("models_loaded", "models_refused", "checks_failed"),
         *("models_compiled", "compiles_refused"),
+        "unsure",
     ),
     ("engine",): ("infer_ms",),
     ("code",): ("errors",),
@@ -60,6 +61,12 @@ def of_request(log: Mapping[str, Any], status: int, milliseconds: float) -> dict
     if "code" in log:
         fields["errors"] = 1
     return fields
+
+
+def doubts(answers: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """How many answers are not sure; nothing of a model without a threshold."""
+    told = [answer["sure"] for answer in answers if "sure" in answer]
+    return {"unsure": told.count(False)} if told else {}
 
 
 def of_compile(result: Mapping[str, Any]) -> dict[str, object]:

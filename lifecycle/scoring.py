@@ -80,10 +80,12 @@ def faults(quality: Quality, labels: Sequence[str], least: float | None) -> list
 def _by_chance(right: int, pictures: int, most_frequent: int) -> float:
     """The probability of `right` or more by always naming a class with that share."""
     share = most_frequent / pictures
-    return math.fsum(
-        math.comb(pictures, count) * share**count * (1 - share) ** (pictures - count)
+    ways = (
+        math.lgamma(pictures + 1) - math.lgamma(count + 1) - math.lgamma(pictures - count + 1)
         for count in range(right, pictures + 1)
-    )
+    )  # logarithms: of a thousand pictures there are more ways than a float holds
+    odds = (count * math.log(share) + (pictures - count) * math.log1p(-share) for count in range(right, pictures + 1))
+    return math.fsum(math.exp(way + odd) for way, odd in zip(ways, odds, strict=True))
 
 
 def judge(scores: NDArray[np.float32], classes: Sequence[int]) -> Quality:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from classifier.bundles.scores import CALIBRATION
 from classifier.bundles.serving import HEAD_FIELDS
 from classifier.pictures.preprocessing import CHOICES
 from lifecycle.errors import UsageError
@@ -16,6 +17,7 @@ from lifecycle.trained_with import fields_of
 if TYPE_CHECKING:
     import argparse
 
+    from classifier.bundles.scores import Head
     from classifier.bundles.serving import Serving
     from lifecycle.containers import Found
 
@@ -58,12 +60,15 @@ def wanted(options: argparse.Namespace, found: Found, output: str | None = None)
 
 def written_out(serving: Serving) -> bytes:
     """serving.json with every default stated, so that a later version's defaults can't change the model."""
-    heads = {
-        head.name: {"labels": list(head.labels), "output": head.output, "top_k": head.top_k} for head in serving.heads
-    }
+    heads = {head.name: _fields(head) for head in serving.heads}
     own: dict[str, Any] = heads.get("", {"outputs": heads})
     lines = {name: text for name in ("title", "description") if (text := getattr(serving, name))}
     return json.dumps({**lines, **own, "preprocessing": serving.preprocessing.to_json()}, indent=1).encode()
+
+
+def _fields(head: Head) -> dict[str, Any]:
+    own = {"labels": list(head.labels), "output": head.output, "top_k": head.top_k}
+    return own | {name: value for name in CALIBRATION if (value := getattr(head, name)) is not None}
 
 
 def read_samples(paths: list[Path]) -> list[Sample]:

@@ -8,7 +8,7 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
 
-from classifier import logs
+from classifier import logs, metrics
 from classifier.bulk.notices import Located, NoticeError, created_in
 from classifier.bulk.rows import as_lines, may_pass, row_of
 from classifier.errors import ClassifierError, RequestError, S3KeyError, UnavailableError
@@ -150,7 +150,7 @@ class BulkJob:
         again = sum(map(may_pass, rows))
         refused = sum("error" in row for row in rows) - again
         fields = {"pictures": len(rows), "refused": refused, "again": again, "timings_ms": phases.finish()}
-        logs.emit("info", "bulk", fields=fields)
+        logs.emit("info", "bulk", fields=fields | metrics.doubts(rows))
         return rows
 
     def _read(self, picture: Located, deadline: float) -> bytes:

@@ -27,7 +27,7 @@ def row_of(named: Mapping[str, str], result: Mapping[str, Any], model: Mapping[s
     image = {name: result["image"][name] for name in IMAGE}
     return {
         **named,
-        **{name: result[name] for name in ("predictions", "outputs") if name in result},
+        **{name: result[name] for name in ("predictions", "sure", "outputs") if name in result},
         "image": image,
         "model": {name: (model or {}).get(name) for name in MODEL},
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import replace
 from typing import TYPE_CHECKING, Any, Self
 
-from classifier.bundles.scores import OUTPUTS, Head, Output
+from classifier.bundles.scores import CALIBRATION, OUTPUTS, Head, Output, calibration
 from classifier.documents import blamed, read_object
 from classifier.errors import ModelError
 from classifier.pictures.preprocessing import CHANNELS, Preprocessing
@@ -14,7 +14,7 @@ from classifier.records import Record
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-HEAD_FIELDS = ("labels", "output", "top_k")
+HEAD_FIELDS = ("labels", "output", "top_k", *CALIBRATION)
 FIELDS = (*HEAD_FIELDS, "outputs", "preprocessing", "title", "description")
 DEFAULT_TOP_K = 5
 MAX_LABELS = 100_000
@@ -79,14 +79,21 @@ class Serving(Record):
         return _described(self.heads[0]) if len(heads) == 1 else {**_described(self.heads[0]), "outputs": heads}
 
     def answer(self, raw: Sequence[float], top: int | None = None) -> dict[str, Any]:
-        """The part of a reply that the model decides: `predictions`, and of several outputs each one's by name."""
+        """The part of a reply that the model decides: `predictions`, and of several outputs each one's by name.
+
+        `sure` is there where an output has a threshold: whether the best score of each that has one reaches it.
+        """
         found = {head.name: head.predictions(part, top) for head, part in self.parts(raw)}
-        first = next(iter(found.values()))
-        return {"predictions": first} if len(found) == 1 else {"predictions": first, "outputs": found}
+        reply: dict[str, Any] = {"predictions": next(iter(found.values()))}
+        marks = [(found[head.name][0]["score"], head.threshold) for head in self.heads if head.threshold is not None]
+        if marks:
+            reply["sure"] = all(score >= threshold for score, threshold in marks)
+        return reply if len(found) == 1 else {**reply, "outputs": found}
 
 
 def _described(head: Head) -> dict[str, Any]:
-    return {"labels": head.labels, "output": head.output, "output_known": head.known, "top_k": head.top_k}
+    told = {"labels": head.labels, "output": head.output, "output_known": head.known, "top_k": head.top_k}
+    return told | {name: value for name in CALIBRATION if (value := getattr(head, name)) is not None}
 
 
 class OutputShape(Record):
@@ -240,7 +247,7 @@ def _head(output: OutputShape, fields: Mapping[str, Any], labels: bytes | None) 
     top_k = fields.get("top_k", expected if kind == "regression" else DEFAULT_TOP_K)
     if not isinstance(top_k, int) or isinstance(top_k, bool) or top_k < 1:
         raise ModelError(f"serving.json: top_k is {top_k!r}, expected a whole number from 1")
-    return Head(output.name, names, kind, top_k, output.units, known)
+    return Head(output.name, names, kind, top_k, output.units, known, *calibration(fields, kind))
 
 
 def _output(stated: object, output: OutputShape) -> tuple[Output, str]:

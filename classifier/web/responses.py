@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
+NOT_SURE = "not sure: "
 
 
 class Response(Record):
@@ -63,12 +64,16 @@ def error_headers(error: ClassifierError) -> Mapping[str, str]:
 
 
 def classification_response(reply: Mapping[str, Any], *, as_text: bool) -> Response:
-    """The reply of a classification, as JSON or as one `label (score = 0.98710)` a line."""
+    """The reply of a classification, as JSON or as one `label (score = 0.98710)` a line.
+
+    Where the model has a threshold and the best score doesn't reach it, `not sure: ` comes before the first.
+    """
     headers = {"server-timing": server_timing(reply["timings_ms"])}
     if not as_text:
         return json_response(reply, headers=headers)
     lines = (f"{printable(_utf8(item['label']))} (score = {item['score']:.5f})\n" for item in reply["predictions"])
-    return _response(200, TEXT, headers | {"x-model-version": reply["model"]["version"]}, "".join(lines))
+    doubt = "" if reply.get("sure", True) else NOT_SURE
+    return _response(200, TEXT, headers | {"x-model-version": reply["model"]["version"]}, doubt + "".join(lines))
 
 
 def server_timing(timings_ms: Mapping[str, float]) -> str:

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from importlib import import_module
-from itertools import batched
+from itertools import batched, chain
 from typing import IO, TYPE_CHECKING, Any
 
 from classifier.bulk.rows import as_lines
@@ -42,7 +42,8 @@ def _write_lines(rows: Iterable[Row], file: IO[bytes]) -> None:
 
 def _write_csv(rows: Iterable[Row], file: IO[bytes]) -> None:
     text = io.TextIOWrapper(file, "utf-8", newline="", write_through=True)
-    writer = csv.DictWriter(text, COLUMNS)  # RFC 4180
+    columns, rows = _columns(rows)
+    writer = csv.DictWriter(text, columns, extrasaction="ignore")  # RFC 4180
     writer.writeheader()
     for row in rows:
         writer.writerow({**flat(row), "predictions": json.dumps(row.get("predictions", []))})
@@ -52,18 +53,31 @@ def _write_csv(rows: Iterable[Row], file: IO[bytes]) -> None:
 def _write_parquet(rows: Iterable[Row], file: IO[bytes]) -> None:
     arrow, parquet = _arrow()
     prediction = arrow.struct([("label", arrow.string()), ("score", arrow.float64())])
+    columns, rows = _columns(rows)
     kinds = {
-        **dict.fromkeys(COLUMNS, arrow.string()),
         "score": arrow.float64(),
+        "sure": arrow.bool_(),
         "width": arrow.int32(),
         "height": arrow.int32(),
         "predictions": arrow.list_(prediction),
     }
-    schema = arrow.schema(list(kinds.items()))
+    schema = arrow.schema([(name, kinds.get(name, arrow.string())) for name in columns])
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         for some in batched(rows, ROWS_AT_ONCE, strict=False):
             table = [{**flat(row), "predictions": row.get("predictions")} for row in some]
             writer.write_table(arrow.Table.from_pylist(table, schema))
+
+
+def _columns(rows: Iterable[Row]) -> tuple[tuple[str, ...], Iterable[Row]]:
+    """The columns, with `sure` after the score where the model has a threshold, and the same rows."""
+    ahead, rest = [], iter(rows)
+    for row in rest:
+        ahead.append(row)
+        if "predictions" in row:
+            break
+    at = COLUMNS.index("score") + 1
+    columns = (*COLUMNS[:at], "sure", *COLUMNS[at:]) if ahead and "sure" in ahead[-1] else COLUMNS
+    return columns, chain(ahead, rest)
 
 
 def flat(row: Row) -> dict[str, Any]:
@@ -74,6 +88,7 @@ def flat(row: Row) -> dict[str, Any]:
         "key": row["key"],
         "label": best.get("label"),
         "score": best.get("score"),
+        "sure": row.get("sure"),
         **{name: image.get(name) for name in ("format", "width", "height")},
         "model": model.get("version"),
         "engine": model.get("engine"),

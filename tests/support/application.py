@@ -59,6 +59,7 @@ class Models:
     failure: Exception | None = None
     deadlines: list[float] = field(default_factory=list)
     refusal: ModelError | None = None
+    served: LoadedModel = MODEL
 
     init_s: float = 0.0
     """How long loading goes on in INIT."""
@@ -72,15 +73,15 @@ class Models:
     def wait_prefetched(self, _until: float) -> None:
         """Loading has ended, with the model unless that fails."""
         time.sleep(self.init_s)
-        self.current = None if self.failure else MODEL
+        self.current = None if self.failure else self.served
 
     def acquire(self, deadline: float) -> LoadedModel:
         """The model, or what makes it fail."""
         self.deadlines.append(deadline - time.monotonic())
         if self.failure:
             raise self.failure
-        self.current = MODEL
-        return MODEL
+        self.current = self.served
+        return self.served
 
 
 @dataclass
