@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from copy import replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from classifier import failures, logs, metrics
@@ -28,6 +28,7 @@ from classifier.web.sources import Batch, Question, Upload, read_question
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from classifier.descriptions import Descriptions
     from classifier.named_models import NamedModels
     from classifier.service import Classifier
     from classifier.settings import Settings
@@ -74,12 +75,13 @@ class App:
         self._answered_before = False
         self._routes = Routes(
             {
-                "/": {"GET": lambda _: page_response(settings.embed_origins)},
+                "/": {"GET": lambda _: page_response(settings.embed_origins, examples=bool(settings.examples_prefix))},
                 CLASSIFY: {"GET": self._classify, "POST": self._classify},
                 "/health": {"GET": self._health},
                 "/model": {"GET": self._model},
                 "/docs": {"GET": lambda _: docs_response()},
                 "/openapi.json": {"GET": _description},
+                **({"/examples": {"GET": self._show_examples}} if settings.examples_prefix else {}),
             },
             settings.cors_allow_origin,
             serving={"GET": self._serve, "POST": self._serve},
@@ -229,19 +231,17 @@ class App:
     def _model(self, exchange: Exchange) -> Response:
         classifier, loader = self._asked(exchange)
         current = loader.acquire(exchange.deadline)
-        serving, preprocessing = current.serving, current.serving.preprocessing
-        return json_response(
-            {
-                **current.named(classifier.model_name),
-                **{name: text for name in ("title", "description") if (text := getattr(serving, name))},
-                **serving.described(),
-                "input_shape": [*preprocessing.size, preprocessing.channels],
-                "preprocessing": preprocessing.to_json(),
-                "published": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(current.updated)),
-                **_refused(loader),
-                "request_id": exchange.request_id,
-            }
-        )
+        told = self._descriptions.of(current, classifier.model_name, exchange.deadline)
+        return json_response({**told, **_refused(loader), "request_id": exchange.request_id})
+
+    def _show_examples(self, exchange: Exchange) -> Response:
+        return self._descriptions.examples.response(exchange.request_id, exchange.deadline)
+
+    @cached_property
+    def _descriptions(self) -> Descriptions:
+        from classifier.descriptions import Descriptions
+
+        return Descriptions(self._classifier.store.s3, self._settings)
 
     def _serve(self, exchange: Exchange) -> Response:
         from classifier.tf_serving.api import ServingApi

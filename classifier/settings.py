@@ -17,6 +17,7 @@ ENCRYPTIONS = ("AES256", "aws:kms", "aws:kms:dsse")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9*.-]+(:\d+)?")
 _KMS_KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:(key|alias)/[\w/-]+")
 _HOST = re.compile(r"(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PATH = re.compile(r"[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*")
 
 
@@ -80,6 +81,13 @@ def _seconds(value: str) -> float:
     return number
 
 
+def _names(value: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in value.split(",") if name.strip())
+    if not all(_NAME.fullmatch(name) for name in names):
+        raise ValueError(value)
+    return names
+
+
 def _one_of(*choices: str) -> Callable[[str], str]:
     def parse(value: str) -> str:
         if value not in choices:
@@ -141,6 +149,12 @@ class Settings(Record, kw_only=True):
     )
     image_prefix: str = _setting(
         "IMAGE_PREFIX", _prefix, "images/", "a key prefix", "the only part of it that s3key may read"
+    )
+    examples_prefix: str = _setting(
+        "EXAMPLES_PREFIX", _prefix, "", "a key prefix, or empty for none", "prefix of the page's example pictures in it"
+    )
+    models: tuple[str, ...] = _setting(
+        "MODELS", _names, "", "models' names with commas between, or empty", "named models that the page offers, too"
     )
     pack_bucket: str = _setting(
         "PACK_BUCKET",
@@ -296,6 +310,8 @@ class Settings(Record, kw_only=True):
                 values[field] = variable.parse(raw or "")
             except ValueError:
                 problems.append(f"{variable.name}={raw!r}: expected {variable.expected}")
+        if values.get("examples_prefix") and not values.get("image_bucket"):
+            problems.append(f"EXAMPLES_PREFIX={values['examples_prefix']!r} needs IMAGE_BUCKET, which is not set")
         if problems:
             raise SettingsError("; ".join(problems))
         return cls(**values)

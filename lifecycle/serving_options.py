@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifier.bundles.scores import CALIBRATION
-from classifier.bundles.serving import HEAD_FIELDS
+from classifier.bundles.serving import HEAD_FIELDS, LINES
 from classifier.pictures.preprocessing import CHOICES
 from lifecycle.errors import UsageError
 from lifecycle.labels import read_labels
@@ -62,7 +62,7 @@ def written_out(serving: Serving) -> bytes:
     """serving.json with every default stated, so that a later version's defaults can't change the model."""
     heads = {head.name: _fields(head) for head in serving.heads}
     own: dict[str, Any] = heads.get("", {"outputs": heads})
-    lines = {name: text for name in ("title", "description") if (text := getattr(serving, name))}
+    lines = {name: text for name in LINES if (text := getattr(serving, name))}
     return json.dumps({**lines, **own, "preprocessing": serving.preprocessing.to_json()}, indent=1).encode()
 
 

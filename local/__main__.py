@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMPILE = "handler.compile_model"
+EXAMPLES = "examples/"
 ANSWER_S = 60
 BUSY_S = 0.5
 
@@ -95,6 +96,8 @@ def serve(options: argparse.Namespace) -> None:
         version = seed_bundle(client, bucket, prefix, files, source=options.source.resolve().name)
         pictures = variables["IMAGE_BUCKET"], variables["IMAGE_PREFIX"]
         keys = seed_samples(client, *pictures, samples) if samples.is_dir() else []
+        if keys and (examples := variables["EXAMPLES_PREFIX"]):
+            seed_samples(client, variables["IMAGE_BUCKET"], examples, samples)
         if not is_compiled:
             _compile(cloud, config)
         _answer(cloud.url, keys)
@@ -104,7 +107,7 @@ def serve(options: argparse.Namespace) -> None:
 
 
 def _config(options: argparse.Namespace, template: Template) -> Config:
-    extra = dict(options.set) | ({"ENGINE": options.engine} if options.engine else {})
+    extra = {"EXAMPLES_PREFIX": EXAMPLES, **dict(options.set)} | ({"ENGINE": options.engine} if options.engine else {})
     functions = tuple(replace(one, environment={**one.environment, **extra}) for one in template.functions)
     if options.package and not options.package.is_dir():
         raise SeedError(f"There is no package at {options.package}: no such folder.")

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 HEAD_FIELDS = ("labels", "output", "top_k", *CALIBRATION)
-FIELDS = (*HEAD_FIELDS, "outputs", "preprocessing", "title", "description")
+LINES = ("title", "description", "card")
+FIELDS = (*HEAD_FIELDS, "outputs", "preprocessing", *LINES)
 DEFAULT_TOP_K = 5
 MAX_LABELS = 100_000
 MAX_LINE = 500
@@ -33,7 +34,8 @@ class Serving(Record):
     row: tuple[int, ...]
     title: str = ""
     description: str = ""
-    """What people call the model and what it is for: shown by the page, decides nothing."""
+    card: str = ""
+    """What people call the model, what it is for, and where more is told of it: shown by the page, decides nothing."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -149,7 +151,7 @@ def parse_serving(serving: bytes | None, labels: bytes | None, shape: ModelShape
     with blamed("serving.json"):
         heads = tuple(_head(each, fields[each.name], labels) for each in shape.heads)
         preprocessing = parse_preprocessing(serving, shape)
-        lines = [_line(document, name) for name in ("title", "description")]
+        lines = [_line(document, name) for name in LINES]
         return Serving(heads, preprocessing, _row(shape, preprocessing), *lines)
 
 

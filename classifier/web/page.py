@@ -5,16 +5,22 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from copy import replace
 
 from classifier.web.responses import Response
 
+NO_EXAMPLES = 'id="examples" hidden'
+"""In page.html, the place for example pictures."""
 
-def page_response(embed_origins: str = "") -> Response:
+
+def page_response(embed_origins: str = "", *, examples: bool = False) -> Response:
     """The page with its Content-Security-Policy (https://www.w3.org/TR/CSP3/), whose hashes name the inline code.
 
     `embed_origins` are the sites that may show it in a frame of theirs, separated by spaces; none by default.
+    With `examples` there is a place for those of `GET /examples`, in the markup: nothing moves when they arrive.
     """
-    return _page("page.html", embed_origins)
+    page = _page("page.html", embed_origins)
+    return replace(page, body=page.body.replace(NO_EXAMPLES, NO_EXAMPLES.removesuffix(" hidden"))) if examples else page
 
 
 def docs_response() -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -15,11 +15,14 @@ from classifier.bundles.reader import BundleReader, View
 from classifier.errors import NotFoundError
 from classifier.named_models import MAX_MODELS, NamedModels, Place
 from classifier.pictures.headers.picture import ImageLimits
-from classifier.s3.storage import S3
 from classifier.service import Classifier, ImageStore
 from classifier.settings import Settings
 from model_loader import ModelLoader
 from tests.support.application import MODEL, Context, Models, http, picture, upload
+from tests.support.scripted_s3 import ScriptedS3, error
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MB = 1_000_000
 
@@ -125,13 +128,14 @@ def shelf() -> Shelf:
 
 
 @pytest.fixture
-def app(shelf: Shelf) -> App:
+def app(shelf: Shelf) -> Iterator[App]:
     settings = Settings.from_env({"MODEL_BUCKET": "b", "MODEL_NAME": "things"})
     own = Models()
-    store = ImageStore(cast("S3", None), "", "images/", settings.max_image_bytes)
     limits = ImageLimits.from_settings(settings)
-    classifier = Classifier(own, "things", lambda _link, _deadline: b"", store, limits)
-    return App(settings, cast("ModelLoader", own), classifier, time.monotonic(), lambda: shelf.named)
+    with ScriptedS3(error("404 Not Found", "NoSuchKey")) as s3:
+        store = ImageStore(s3.client, "", "images/", settings.max_image_bytes)
+        classifier = Classifier(own, "things", lambda _link, _deadline: b"", store, limits)
+        yield App(settings, cast("ModelLoader", own), classifier, time.monotonic(), lambda: shelf.named)
 
 
 def ask(app: App, event: object) -> Any:

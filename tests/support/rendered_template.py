@@ -32,6 +32,7 @@ EVERYTHING = {
     "permissionsBoundary": "arn:aws:iam::123456789012:policy/boundary",
     "rolePath": "/teams/vision/",
     "modelKey": "arn:aws:kms:us-east-1:123456789012:key/0a1b-models",
+    "examples": "examples/",
     "imageKey": "arn:aws:kms:us-east-1:123456789012:key/0a1b-images",
     "disableDefaultEndpoint": "true",
     "tags": "team=vision",

@@ -68,7 +68,8 @@ def test_the_error_table_is_the_error_tree() -> None:
 
 def test_every_route_is_in_the_reference_and_nothing_else() -> None:
     nothing = cast("Any", None)
-    app = App(Settings.from_env({"MODEL_BUCKET": "b"}), nothing, nothing, 0.0, nothing)
+    everything = {"MODEL_BUCKET": "b", "IMAGE_BUCKET": "i", "EXAMPLES_PREFIX": "examples/"}
+    app = App(Settings.from_env(everything), nothing, nothing, 0.0, nothing)
     section = API.partition("## Requests")[2].partition("| parameter |")[0]
     told = {
         (verb, path)

@@ -24,6 +24,7 @@ const PARAMETERS = {
   imageBucket: { kind: bucket, unset: null },
   modelPrefix: { kind: prefix, unset: 'models/${sls:stage}/' },
   imagePrefix: { kind: prefix, unset: 'images/', empty: '' },
+  examples: { kind: prefix, unset: 'none' },
   modelKey: { kind: keyArn, unset: 'none' },
   imageKey: { kind: keyArn, unset: 'none' },
   deploymentBucket: { kind: bucket, unset: null },
@@ -77,7 +78,7 @@ const RENAMED = { door: 'api' };
 /** Variables of the settings table that serverless.yml sets, with the parameter for it; others are given as they are. */
 const SET_BY = {
   MODEL_BUCKET: 'modelBucket', MODEL_PREFIX: 'modelPrefix', IMAGE_BUCKET: 'imageBucket', IMAGE_PREFIX: 'imagePrefix',
-  ENGINE: 'engine', PACK_BUCKET: 'deploymentBucket', PACK_PREFIX: null, CORS_ALLOW_ORIGIN: 'corsOrigin', METRIC_NAMESPACE: null,
+  EXAMPLES_PREFIX: 'examples', ENGINE: 'engine', PACK_BUCKET: 'deploymentBucket', PACK_PREFIX: null, CORS_ALLOW_ORIGIN: 'corsOrigin', METRIC_NAMESPACE: null,
 };
 
 module.exports = { PARAMETERS, RENAMED, SET_BY };

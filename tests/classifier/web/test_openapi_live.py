@@ -103,9 +103,13 @@ def test_no_answer_is_other_than_described(s3_server: LocalS3, bundle: Path, tmp
         "/short": reply(jpeg, length=len(jpeg) + 9),
     }
     refused = ("ftp://a.example/", "http://u:p@127.0.0.1/", "http://10.0.0.1/", "http:///")
-    with Origin(answers) as origin, demo(s3_server, "openapi", bundle) as running:
+    with (
+        Origin(answers) as origin,
+        demo(s3_server, "openapi", bundle, EXAMPLES_PREFIX="examples/", MODELS="cats") as running,
+    ):
         assert running.compile()["usable"]
         running.s3.put_object(Bucket=running.images, Key=f"{IMAGE_PREFIX}a b+c.png", Body=png)
+        running.s3.put_object(Bucket=running.images, Key="examples/a.png", Body=png)
         url = running.cloud.url
         there = {
             "pictures": [base64.b64encode(data).decode() for data in (png, jpeg, jpeg[:200])],
