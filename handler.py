@@ -25,10 +25,12 @@ if TYPE_CHECKING:
     from classifier.bundles.compiled import Report
     from classifier.bundles.reader import Bundle
     from classifier.bundles.store import ModelStore
+    from classifier.captures.capture import Captures
     from classifier.compiling.compile_job import CompileJobs
     from classifier.engines.engine import Loaded
     from classifier.links.netguard import AddressRule
     from classifier.named_models import NamedModels
+    from classifier.s3.storage import S3
     from classifier.settings import Settings
     from model_loader import ModelLoader
 
@@ -94,7 +96,8 @@ def build(environ: Mapping[str, str], link_rule: AddressRule | None = None) -> A
     )
     left = partial(function_memory.left, classifier.limits.function_memory_bytes)
     named = cache(partial(_named_models, store, settings, left))
-    return App(settings, loader, classifier, STARTED, named, partial(_preload, settings))
+    captures = _captures(store.s3, settings) if settings.capture else None
+    return App(settings, loader, classifier, STARTED, named, partial(_preload, settings), captures)
 
 
 def _loader(store: ModelStore, settings: Settings) -> ModelLoader:
@@ -138,6 +141,12 @@ def _named_models(store: ModelStore, settings: Settings, memory_left: Callable[[
         return Place(folder.bundles, partial(_loader, folder, settings))
 
     return NamedModels(place_of, memory_left)
+
+
+def _captures(s3: S3, settings: Settings) -> Captures:
+    from classifier.captures.capture import Captures
+
+    return Captures.from_settings(s3, settings)
 
 
 def _open_keras(bundle: Bundle) -> Loaded:

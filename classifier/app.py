@@ -28,6 +28,7 @@ from classifier.web.sources import Batch, Question, Upload, read_question
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from classifier.captures.capture import Captures
     from classifier.descriptions import Descriptions
     from classifier.named_models import NamedModels
     from classifier.service import Classifier
@@ -64,12 +65,14 @@ class App:
         started: float,
         named: Callable[[], NamedModels] | None = None,
         preload: Callable[[], None] = lambda: None,
+        captures: Captures | None = None,
     ) -> None:
         self._settings = settings
         self._loader = loader
         self._classifier = classifier
         self._named_models = named
         self._preload = preload
+        self._captures = captures
         self._started = started
         self._ready = time.monotonic()
         self._answered_before = False
@@ -82,6 +85,7 @@ class App:
                 "/docs": {"GET": lambda _: docs_response()},
                 "/openapi.json": {"GET": _description},
                 **({"/examples": {"GET": self._show_examples}} if settings.examples_prefix else {}),
+                **({"/feedback": {"POST": self._feedback}} if captures else {}),
             },
             settings.cors_allow_origin,
             serving={"GET": self._serve, "POST": self._serve},
@@ -180,9 +184,13 @@ class App:
         if stored and warm and (known := stored.known_answer(classifier.models, exchange.deadline)):
             exchange.log.update(timings_ms=phases.finish())
             return known
-        answered = classifier.classify(question, phases, exchange.deadline, stored.read if stored else None)
+        keeping = self._captures.begin() if self._captures else None
+        read = stored.read if stored else partial(classifier.read, question.source)
+        answered = classifier.classify(question, phases, exchange.deadline, keeping.reading(read) if keeping else read)
         timings = _timings(phases, loader, warm=warm)
         exchange.log.update(model=answered["model"], timings_ms=timings, **metrics.doubts([answered]))
+        if keeping:
+            keeping.keep(answered, classifier.limits, exchange)
         rest = {"cold_start": exchange.cold_start, "timings_ms": timings, "request_id": exchange.request_id}
         as_text = prefers_text(exchange.request.headers.get("accept", ""))
         response = classification_response(answered | rest, as_text=as_text)
@@ -195,11 +203,15 @@ class App:
         classifier, loader = self._asked(exchange)
         warm = loader.current is not None
         limit = self._settings.max_batch_bytes
-        answered = classify_batch(classifier, batch, phases, exchange.deadline, max_bytes=limit)
+        keeping = self._captures.begin() if self._captures else None
+        offer = keeping.offer if keeping else None
+        answered = classify_batch(classifier, batch, phases, exchange.deadline, max_bytes=limit, offer=offer)
         timings = _timings(phases, loader, warm=warm)
         refused = [result["error"]["code"] for result in answered["results"] if "error" in result]
         exchange.log.update(model=answered["model"], timings_ms=timings, pictures=len(batch.questions), refused=refused)
         exchange.log.update(metrics.doubts(answered["results"]))
+        if keeping:
+            keeping.finish(answered["model"], exchange)
         rest = {"cold_start": exchange.cold_start, "timings_ms": timings, "request_id": exchange.request_id}
         return json_response(answered | rest, headers={"server-timing": server_timing(timings)})
 
@@ -232,7 +244,8 @@ class App:
         classifier, loader = self._asked(exchange)
         current = loader.acquire(exchange.deadline)
         told = self._descriptions.of(current, classifier.model_name, exchange.deadline)
-        return json_response({**told, **_refused(loader), "request_id": exchange.request_id})
+        feedback = {"feedback": True} if self._captures else {}
+        return json_response({**told, **_refused(loader), **feedback, "request_id": exchange.request_id})
 
     def _show_examples(self, exchange: Exchange) -> Response:
         return self._descriptions.examples.response(exchange.request_id, exchange.deadline)
@@ -242,6 +255,14 @@ class App:
         from classifier.descriptions import Descriptions
 
         return Descriptions(self._classifier.store.s3, self._settings)
+
+    def _feedback(self, exchange: Exchange) -> Response:
+        from classifier.captures.feedback import answer
+
+        assert self._captures is not None
+        until = exchange.deadline
+        known = lambda name: self._by_name(name, until)[1].acquire(until).serving.labels  # noqa: E731
+        return answer(exchange, self._captures, known)
 
     def _serve(self, exchange: Exchange) -> Response:
         from classifier.tf_serving.api import ServingApi

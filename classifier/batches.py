@@ -18,7 +18,7 @@ from classifier.service import described
 from classifier.web.sources import Question, Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from classifier.phases import Phases
     from classifier.pictures.headers.picture import ImageLimits, Picture
@@ -34,18 +34,30 @@ type Read = Callable[[], bytes]
 
 
 def classify_batch(
-    classifier: Classifier, batch: Batch, phases: Phases, deadline: float, *, max_bytes: int
+    classifier: Classifier,
+    batch: Batch,
+    phases: Phases,
+    deadline: float,
+    *,
+    max_bytes: int,
+    offer: Callable[[int, Picture, Mapping[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """`results` in the pictures' order, and the one `model` that computed them, None if no picture was fit for it.
 
     Pictures after the first `max_bytes` together are refused. Whatever keeps the model from being loaded is raised.
     What may take long to decode comes last, the cheapest first, and each only if the time that is left covers its
-    price: no picture takes the others' time.
+    price: no picture takes the others' time. `offer` is told each answered picture, by its number.
     """
     classifier.models.look_ahead()
     run = _Run(classifier, phases, deadline, max_bytes)
     results: dict[int, dict[str, Any]] = {}
     dear: list[tuple[float, int, Question, Picture]] = []
+
+    def answer(price: float, index: int, asked: Question, picture: Picture) -> None:
+        results[index] = run.result(asked, picture, price)
+        if offer is not None and "error" not in results[index]:
+            offer(index, picture, results[index])
+
     for index, (question, read) in enumerate(_reading(classifier, batch, deadline)):
         try:
             asked, picture, price = run.admitted(question, read)
@@ -55,9 +67,9 @@ def classify_batch(
         if price > DEAR_S:
             dear.append((price, index, asked, picture))
         else:
-            results[index] = run.result(asked, picture, price)
-    for price, index, asked, picture in sorted(dear, key=lambda item: item[:2]):
-        results[index] = run.result(asked, picture, price)
+            answer(price, index, asked, picture)
+    for one in sorted(dear, key=lambda item: item[:2]):
+        answer(*one)
     return {"results": [results[index] for index in range(len(results))], "model": run.named()}
 
 

@@ -21,6 +21,7 @@ METRICS: Mapping[tuple[str, ...], tuple[str, ...]] = {
         *("models_loaded", "models_refused", "checks_failed"),
         *("models_compiled", "compiles_refused"),
         "unsure",
+        *("captured", "captures_failed"),
     ),
     ("engine",): ("infer_ms",),
     ("code",): ("errors",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from classifier import setting_values
 from classifier.records import Record
 
 if TYPE_CHECKING:
@@ -13,12 +14,6 @@ if TYPE_CHECKING:
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "TGA", "ICO", "HEIF")
 """Formats that can be allowed. MPO comes with JPEG; HEIF (HEIC) needs pillow-heif, which you add yourself.
 EPS and WMF run other programs and never can."""
-ENCRYPTIONS = ("AES256", "aws:kms", "aws:kms:dsse")
-_ORIGIN = re.compile(r"https?://[A-Za-z0-9*.-]+(:\d+)?")
-_KMS_KEY = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:(key|alias)/[\w/-]+")
-_HOST = re.compile(r"(?:\*\.)?[a-z0-9-]+(?:\.[a-z0-9-]+)*")
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_PATH = re.compile(r"[A-Za-z0-9._~-]+(?:/[A-Za-z0-9._~-]+)*")
 
 
 class SettingsError(ValueError):
@@ -52,40 +47,11 @@ def _whole(value: str) -> int:
     return number
 
 
-def _hosts(value: str) -> tuple[str, ...] | None:
-    """None for any host, () for none."""
-    names = tuple(name.strip().lower() for name in value.split(",") if name.strip())
-    if names == ("off",):
-        return ()
-    if not all(_HOST.fullmatch(name) for name in names):
-        raise ValueError(value)
-    return names or None
-
-
-def _contact(value: str) -> str:
-    if not value.isascii() or not value.isprintable() or set(value) & set("()\\"):
-        raise ValueError(value)
-    return value
-
-
-def _base_path(value: str) -> str:
-    if value.strip("/") and not _PATH.fullmatch(value.strip("/")):
-        raise ValueError(value)
-    return f"/{value.strip('/')}" if value.strip("/") else ""
-
-
 def _seconds(value: str) -> float:
     number = float(value)
     if not 0 <= number < 1e6:
         raise ValueError(value)
     return number
-
-
-def _names(value: str) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in value.split(",") if name.strip())
-    if not all(_NAME.fullmatch(name) for name in names):
-        raise ValueError(value)
-    return names
 
 
 def _one_of(*choices: str) -> Callable[[str], str]:
@@ -106,18 +72,6 @@ def _some_of(*choices: str, least: int = 0) -> Callable[[str], tuple[str, ...]]:
         return tuple(by_name[name] for name in names)
 
     return parse
-
-
-def _origins(value: str) -> str:
-    if not all(part == "*" or _ORIGIN.fullmatch(part) for part in value.split()):
-        raise ValueError(value)
-    return value
-
-
-def _encryption(value: str) -> str:
-    if value and value not in ENCRYPTIONS and not _KMS_KEY.fullmatch(value):
-        raise ValueError(value)
-    return value
 
 
 class Variable(Record):
@@ -154,7 +108,11 @@ class Settings(Record, kw_only=True):
         "EXAMPLES_PREFIX", _prefix, "", "a key prefix, or empty for none", "prefix of the page's example pictures in it"
     )
     models: tuple[str, ...] = _setting(
-        "MODELS", _names, "", "models' names with commas between, or empty", "named models that the page offers, too"
+        "MODELS",
+        setting_values.names,
+        "",
+        "models' names with commas between, or empty",
+        "named models that the page offers, too",
     )
     pack_bucket: str = _setting(
         "PACK_BUCKET",
@@ -226,21 +184,21 @@ class Settings(Record, kw_only=True):
     )
     link_hosts: tuple[str, ...] | None = _setting(
         "LINK_HOSTS",
-        _hosts,
+        setting_values.hosts,
         "",
         "host names, also as *.example.com, or off, or empty for any public host",
         "whose links are fetched",
     )
     link_contact: str = _setting(
         "LINK_CONTACT",
-        _contact,
+        setting_values.contact,
         "",
         "a URL or an e-mail address, or empty",
         "who asks, as a link's server is told: some sites refuse clients that don't say",
     )
     base_path: str = _setting(
         "BASE_PATH",
-        _base_path,
+        setting_values.base_path,
         "",
         "a path such as /ml, or empty",
         "path that a CDN or load balancer keeps in front of the service's own",
@@ -257,17 +215,24 @@ class Settings(Record, kw_only=True):
     )
     embed_origins: str = _setting(
         "EMBED_ORIGINS",
-        _origins,
+        setting_values.origins,
         "",
         "origins separated by spaces, * or empty",
         "sites that may show the page in a frame of theirs",
     )
     s3_encryption: str = _setting(
         "S3_ENCRYPTION",
-        _encryption,
+        setting_values.encryption,
         "",
-        f"{', '.join(ENCRYPTIONS)}, a KMS key's ARN, or empty",
+        f"{', '.join(setting_values.ENCRYPTIONS)}, a KMS key's ARN, or empty",
         "server-side encryption that written objects ask for; empty leaves it to the bucket",
+    )
+    capture: tuple[float, bool] | None = _setting(
+        "CAPTURE",
+        setting_values.capture,
+        "off",
+        "off, a share above 0 and up to 1 such as 0.01, unsure, or both as 0.01,unsure",
+        "which requests are kept for the next training, with their pictures",
     )
     cache_control: str = _setting(
         "CACHE_CONTROL",

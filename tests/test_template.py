@@ -149,7 +149,7 @@ def test_keys_encrypt_the_buckets_and_roles_may_use_them_through_s3_only() -> No
     }
     read, write = "kms:Decrypt", "kms:GenerateDataKey"
     assert found == {
-        *(("ClassifyRole", read, "models"), ("ClassifyRole", read, "images")),
+        *(("ClassifyRole", read, "models"), ("ClassifyRole", read, "images"), ("ClassifyRole", write, "images")),
         *(("CompileRole", action, "models") for action in (read, write)),
         *(("BulkRole", read, "models"), ("BulkRole", read, "images"), ("BulkRole", write, "images")),
         *(("BulkMachineRole", action, "images") for action in (read, write)),

@@ -82,8 +82,11 @@ class S3:
 
     def tag(self, bucket: str, key: str, deadline: float) -> str:
         """The object's ETag, without the object."""
-        reply = self._exchange.send(Request(method="HEAD", bucket=bucket, key=key, max_bytes=0), deadline)
-        return reply.headers.get("etag", "").strip('"')
+        return self.head(bucket, key, deadline).get("etag", "").strip('"')
+
+    def head(self, bucket: str, key: str, deadline: float) -> Mapping[str, str]:
+        """What S3 says of the object in headers (names in lower case), its metadata among them."""
+        return self._exchange.send(Request(method="HEAD", bucket=bucket, key=key, max_bytes=0), deadline).headers
 
     def download(
         self,
@@ -122,8 +125,12 @@ class S3:
         *,
         content_type: str,
         condition: Mapping[str, str] | None = None,
+        metadata: Mapping[str, str] | None = None,
     ) -> str:
-        """Write one object and return its ETag; `condition` is if-match or if-none-match (ObjectChangedError)."""
+        """Write one object and return its ETag; `condition` is if-match or if-none-match (ObjectChangedError).
+
+        `metadata` is S3's user metadata: ASCII, 2 KB in all.
+        """
         checksum = base64.b64encode(zlib.crc32(data).to_bytes(4)).decode()
         headers = {
             "content-type": content_type,
@@ -131,6 +138,7 @@ class S3:
             "x-amz-sdk-checksum-algorithm": "CRC32",
             **self._encryption,
             **(condition or {}),
+            **{f"x-amz-meta-{name}": value for name, value in (metadata or {}).items()},
         }
         request = Request(method="PUT", bucket=bucket, key=key, headers=headers, payload=data, max_bytes=MAX_LIST_BYTES)
         return self._exchange.send(request, deadline).headers.get("etag", "").strip('"')

@@ -69,7 +69,7 @@ def test_the_error_table_is_the_error_tree() -> None:
 def test_every_route_is_in_the_reference_and_nothing_else() -> None:
     nothing = cast("Any", None)
     everything = {"MODEL_BUCKET": "b", "IMAGE_BUCKET": "i", "EXAMPLES_PREFIX": "examples/"}
-    app = App(Settings.from_env(everything), nothing, nothing, 0.0, nothing)
+    app = App(Settings.from_env(everything), nothing, nothing, 0.0, nothing, captures=cast("Any", object()))
     section = API.partition("## Requests")[2].partition("| parameter |")[0]
     told = {
         (verb, path)

@@ -4,7 +4,7 @@
 const SEE = 'docs/operate/deploy.md, "Buckets of your own"';
 
 /** One sentence about each thing that will be missed later. */
-async function remarks(provider, { modelBucket, imageBucket, region, bulkQueue }) {
+async function remarks(provider, { modelBucket, imageBucket, region, bulkQueue, capture }) {
   const { S3Client, ...commands } = sdk();
   const client = new S3Client({ ...await provider.getAwsSdkV3Config(), followRegionRedirects: true });
   const ask = (name, input) => client.send(new commands[`${name}Command`](input));
@@ -22,6 +22,9 @@ async function remarks(provider, { modelBucket, imageBucket, region, bulkQueue }
       if (!EventBridgeConfiguration && wanted) found.push(`${what} sends no events to EventBridge: ${events} (${SEE})`);
       const { Status } = await ask('GetBucketVersioning', { Bucket });
       if (Status !== 'Enabled' && parameter === 'modelBucket') found.push(`${what} keeps no versions: an older model can't serve while a newer one is broken, and rollback has less to go back to`);
+      if (parameter === 'imageBucket' && capture && !await forgets(ask, Bucket)) {
+        found.push(`${what} has no lifecycle rule for captures/: what capture keeps stays for ever (docs/operate/feedback.md)`);
+      }
     } catch (error) {
       const status = error.$metadata?.httpStatusCode;
       if (status === undefined) throw error;
@@ -29,6 +32,18 @@ async function remarks(provider, { modelBucket, imageBucket, region, bulkQueue }
     }
   }
   return found;
+}
+
+/** Whether a rule deletes what lies under captures/. */
+async function forgets(ask, Bucket) {
+  try {
+    const { Rules = [] } = await ask('GetBucketLifecycleConfiguration', { Bucket });
+    return Rules.some(({ Status, Expiration, Prefix, Filter }) =>
+      Status === 'Enabled' && (Expiration?.Days || Expiration?.Date) && 'captures/'.startsWith(Prefix ?? Filter?.Prefix ?? (Filter?.Tag || Filter?.And ? 'x' : '')));
+  } catch (error) {
+    if (error.name === 'NoSuchLifecycleConfiguration') return false;
+    throw error;
+  }
 }
 
 async function isOf(account, ask, Bucket) {

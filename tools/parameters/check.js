@@ -98,6 +98,11 @@ function together(given, { service, stage, region, functions = [] }) {
   if (given.imagePrefix === NONE && effective('bulkQueue', given) === 'true') {
     found.push('imagePrefix=none makes every object a picture, results of bulkQueue as well: give a prefix');
   }
+  for (const name of set('capture') ? ['imagePrefix', 'examples'] : []) {
+    if ((name === 'imagePrefix' && given[name] === NONE) || String(given[name]).startsWith('captures/')) {
+      found.push(`${name}=${given[name]} shows to callers what capture keeps under captures/: give another prefix`);
+    }
+  }
   return found;
 }
 

@@ -86,7 +86,7 @@ class ParametersPlugin {
     const given = this.read();
     const [modelBucket, imageBucket] = ['modelBucket', 'imageBucket'].map((name) => meant(name, given[name]));
     if (!modelBucket && !imageBucket) return;
-    const about = { modelBucket, imageBucket, region: this.region, bulkQueue: String(given.bulkQueue) === 'true' };
+    const about = { modelBucket, imageBucket, region: this.region, bulkQueue: String(given.bulkQueue) === 'true', capture: meant('capture', given.capture) !== 'off' };
     for (const remark of await remarks(this.serverless.getProvider('aws'), about)) this.log.warning(remark);
   }
 

@@ -26,6 +26,16 @@ const url = pattern('an https address', 'https://[a-zA-Z0-9.-]+(:\\d{1,5})?(/\\S
 const domain = pattern('a name such as pictures.example.com', '(\\*\\.)?([a-z0-9]([a-z0-9-]*[a-z0-9])?\\.)+[a-z]{2,}');
 const text = pattern('a word', '\\S+');
 
+/** As classifier/setting_values.py reads CAPTURE; `off` is what it is when nobody sets it. */
+const capture = {
+  expected: 'off, a share above 0 and up to 1 such as 0.01, unsure, or both as 0.01,unsure',
+  fits: (given) => {
+    const words = given.split(',');
+    const shares = words.filter((word) => word !== 'unsure');
+    return shares.length <= 1 && words.length - shares.length <= 1 && shares.every((one) => /^(0?\.\d*[1-9]\d*|1(\.0+)?)$/.test(one));
+  },
+};
+
 /** A list or a map, which is written in serverless.yml; tags may be one text, too. */
 const statements = {
   expected: 'a list of IAM statements with Effect, Action and Resource, written under params in serverless.yml',
@@ -46,4 +56,4 @@ function pairs(value) {
   return parts.every(Boolean) ? Object.fromEntries(parts.map((part) => [part[1], part[2]])) : undefined;
 }
 
-module.exports = { arn, bucket, domain, listOf, oneOf, origin, pairs, prefix, statements, tags, text, url, whole };
+module.exports = { arn, bucket, capture, domain, listOf, oneOf, origin, pairs, prefix, statements, tags, text, url, whole };

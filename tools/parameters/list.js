@@ -5,7 +5,7 @@
 // `needs` are conditions, each of which one parameter of it meets: by being set (true), or by one of the values. A parameter
 // that would do nothing without its companion is refused rather than ignored: somebody counts on it.
 
-const { arn, bucket, domain, listOf, oneOf, origin, prefix, statements, tags, text, url, whole } = require('./kinds');
+const { arn, bucket, capture, domain, listOf, oneOf, origin, prefix, statements, tags, text, url, whole } = require('./kinds');
 
 const switched = oneOf('true', 'false');
 const keyArn = arn('a KMS key', 'kms', '[a-z0-9-]+:\\d{12}:key/[\\w-]+');
@@ -68,6 +68,8 @@ const PARAMETERS = {
   bulkQueue: { kind: switched, unset: false },
   bulkMap: { kind: switched, unset: false },
   bulkConcurrency: { kind: whole(2, 1000), unset: 5, needs: bulk },
+  capture: { kind: capture, unset: 'off' },
+  captureDays: { kind: whole(1, 3650, 'days'), unset: 30, needs: [{ capture: true }] },
   alarmTopic: { kind: arn('an SNS topic', 'sns', '[a-z0-9-]+:\\d{12}:[\\w-]+(\\.fifo)?'), unset: 'none' },
   slowMs: { kind: whole(1, 900000, 'milliseconds'), unset: 5000, needs: [{ alarmTopic: true }] },
 };
@@ -78,7 +80,7 @@ const RENAMED = { door: 'api' };
 /** Variables of the settings table that serverless.yml sets, with the parameter for it; others are given as they are. */
 const SET_BY = {
   MODEL_BUCKET: 'modelBucket', MODEL_PREFIX: 'modelPrefix', IMAGE_BUCKET: 'imageBucket', IMAGE_PREFIX: 'imagePrefix',
-  EXAMPLES_PREFIX: 'examples', ENGINE: 'engine', PACK_BUCKET: 'deploymentBucket', PACK_PREFIX: null, CORS_ALLOW_ORIGIN: 'corsOrigin', METRIC_NAMESPACE: null,
+  EXAMPLES_PREFIX: 'examples', ENGINE: 'engine', CAPTURE: 'capture', PACK_BUCKET: 'deploymentBucket', PACK_PREFIX: null, CORS_ALLOW_ORIGIN: 'corsOrigin', METRIC_NAMESPACE: null,
 };
 
 module.exports = { PARAMETERS, RENAMED, SET_BY };

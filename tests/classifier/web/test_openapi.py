@@ -83,7 +83,8 @@ def test_the_description_is_valid_openapi_and_says_so() -> None:
 
 def test_every_route_is_described_and_nothing_else() -> None:
     everything = {"MODEL_BUCKET": "b", "IMAGE_BUCKET": "i", "EXAMPLES_PREFIX": "examples/"}
-    app = App(Settings.from_env(everything), NOTHING, NOTHING, 0.0, NOTHING)
+    captures: Any = object()
+    app = App(Settings.from_env(everything), NOTHING, NOTHING, 0.0, NOTHING, captures=captures)
     assert set(OWN) == {(verb, path) for path, verbs in app._routes.table.items() for verb in verbs}
 
 

@@ -62,6 +62,11 @@ def get(url: str) -> Any:
         return json.load(answer)
 
 
+def post(url: str, picture: bytes) -> Any:
+    with urllib.request.urlopen(urllib.request.Request(url, picture), timeout=60) as answer:
+        return json.load(answer)
+
+
 def ask(url: str, there: dict[str, Any], folder: Path) -> subprocess.CompletedProcess[str]:
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG)),
@@ -105,7 +110,7 @@ def test_no_answer_is_other_than_described(s3_server: LocalS3, bundle: Path, tmp
     refused = ("ftp://a.example/", "http://u:p@127.0.0.1/", "http://10.0.0.1/", "http:///")
     with (
         Origin(answers) as origin,
-        demo(s3_server, "openapi", bundle, EXAMPLES_PREFIX="examples/", MODELS="cats") as running,
+        demo(s3_server, "openapi", bundle, EXAMPLES_PREFIX="examples/", MODELS="cats", CAPTURE="1") as running,
     ):
         assert running.compile()["usable"]
         running.s3.put_object(Bucket=running.images, Key=f"{IMAGE_PREFIX}a b+c.png", Body=png)
@@ -117,6 +122,7 @@ def test_no_answer_is_other_than_described(s3_server: LocalS3, bundle: Path, tmp
             "keys": [f"{IMAGE_PREFIX}a b+c.png", f"{IMAGE_PREFIX}missing.png", "elsewhere/a.png"],
             "names": ["classifier", "classifier", "cats"],
             "versions": [int(get(f"{url}/v1/models/classifier")["model_version_status"][0]["version"])],
+            "kept": post(f"{url}/classify", png)["request_id"],
             "row": np.zeros((SIDE, SIDE, 3)).tolist(),
         }
         assert get(f"{url}/model")["engine"] == "litert"

@@ -36,6 +36,12 @@ QUERIES = {
 }
 BODIES = {
     "classify": st.one_of(ONE, SEVERAL),
+    "/feedback": st.fixed_dictionaries(
+        {
+            "request_id": st.sampled_from([THERE["kept"], "never-kept"]),
+            "label": st.sampled_from(["eins", "vier", "none of these"]),
+        }
+    ),
     ":predict": st.one_of(
         st.builds(lambda rows: {"instances": rows}, ROWS), st.builds(lambda rows: {"inputs": rows}, ROWS)
     ),

@@ -85,6 +85,11 @@ RIGHT = [
     "modelBucket=theirs modelKey=arn:aws:kms:eu-west-1:123456789012:key/0a1b-2c",
     "tags=team=vision,cost-center=42 deploymentBucket=ours",
     "bulkMap=true bulkConcurrency=9 bulkMemory=4096",
+    "capture=0.01",
+    "capture=1 captureDays=365",
+    "capture=unsure",
+    "capture=0.01,unsure imageBucket=theirs",
+    "capture=off imagePrefix=none",
     "alarmTopic=arn:aws:sns:us-east-1:123456789012:alarms slowMs=9000",
     "MAX_IMAGE_BYTES=5000000 LOG_LEVEL=warning COMPILE_QUANTIZE=none IMAGE_FORMATS=jpeg,tiff",
 ]
