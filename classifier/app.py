@@ -76,9 +76,12 @@ class App:
         self._started = started
         self._ready = time.monotonic()
         self._answered_before = False
+        shown = [
+            name for name, is_set in (("examples", settings.examples_prefix), ("models", settings.models)) if is_set
+        ]
         self._routes = Routes(
             {
-                "/": {"GET": lambda _: page_response(settings.embed_origins, examples=bool(settings.examples_prefix))},
+                "/": {"GET": lambda _: page_response(settings.embed_origins, shown=shown)},
                 CLASSIFY: {"GET": self._classify, "POST": self._classify},
                 "/health": {"GET": self._health},
                 "/model": {"GET": self._model},

@@ -32,7 +32,7 @@ type Example = dict[str, str]
 
 
 class Examples:
-    """The pictures under a prefix, by their names' order, kept for five minutes."""
+    """The pictures under a prefix, in the order of their file names whatever their folders, kept for five minutes."""
 
     def __init__(self, s3: S3, bucket: str, prefix: str) -> None:
         self._s3, self._bucket, self._prefix = s3, bucket, prefix
@@ -63,12 +63,13 @@ class Examples:
                 break
         return found
 
-    def _listed(self, deadline: float) -> tuple[ObjectInfo, ...]:
+    def _listed(self, deadline: float) -> list[ObjectInfo]:
         try:
-            return self._s3.first(self._bucket, self._prefix, deadline, count=LOOKED_AT)
+            found = self._s3.first(self._bucket, self._prefix, deadline, count=LOOKED_AT)
         except ObjectMissingError as error:
             logs.emit("warning", "the example pictures can't be listed", error=error)
-            return ()
+            return []
+        return sorted(found, key=lambda info: info.key.rpartition("/")[2])
 
     def _example(self, key: str, deadline: float) -> Example | None:
         try:

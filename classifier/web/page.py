@@ -6,21 +6,25 @@ import base64
 import hashlib
 import re
 from copy import replace
+from typing import TYPE_CHECKING
 
 from classifier.web.responses import Response
 
-NO_EXAMPLES = 'id="examples" hidden'
-"""In page.html, the place for example pictures."""
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
-def page_response(embed_origins: str = "", *, examples: bool = False) -> Response:
+def page_response(embed_origins: str = "", *, shown: Sequence[str] = ()) -> Response:
     """The page with its Content-Security-Policy (https://www.w3.org/TR/CSP3/), whose hashes name the inline code.
 
     `embed_origins` are the sites that may show it in a frame of theirs, separated by spaces; none by default.
-    With `examples` there is a place for those of `GET /examples`, in the markup: nothing moves when they arrive.
+    `shown` are the ids of what has a place from the beginning, so that nothing moves when its content arrives.
     """
     page = _page("page.html", embed_origins)
-    return replace(page, body=page.body.replace(NO_EXAMPLES, NO_EXAMPLES.removesuffix(" hidden"))) if examples else page
+    body = page.body
+    for name in shown:
+        body = body.replace(f'id="{name}" hidden', f'id="{name}"')
+    return replace(page, body=body)
 
 
 def docs_response() -> Response:

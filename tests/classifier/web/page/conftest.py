@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from local.cloud import LocalLambda
-from local.seed import read_bundle, seed_bundle
+from local.seed import read_bundle, seed_bundle, seed_compiled
 from tests.classifier.web.page.visits import CHROMIUM, DEMO, FLAGS, RECORD, Visit, config, missing, warm
 
 if TYPE_CHECKING:
@@ -38,9 +38,13 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def cloud(s3_server: LocalS3) -> Iterator[LocalLambda]:
-    """The function with the demo bundle."""
-    bucket = s3_server.create_bucket(f"page-{uuid.uuid4().hex[:12]}")
-    seed_bundle(s3_server.client(), bucket, "models/dev/", read_bundle(DEMO), source="test")
+    """The function with the demo bundle, the same once more by a name, and two example pictures."""
+    bucket, client = s3_server.create_bucket(f"page-{uuid.uuid4().hex[:12]}"), s3_server.client()
+    for prefix in ("models/dev/", "models/dev/second/"):
+        seed_compiled(client, bucket, prefix, DEMO)
+        seed_bundle(client, bucket, prefix, read_bundle(DEMO), source="test")
+    for path in sorted(DEMO.rglob("*.jpg"))[:2]:
+        client.put_object(Bucket=bucket, Key=f"examples/{path.name}", Body=path.read_bytes())
     with LocalLambda(config(bucket), s3_server) as running:
         warm(running.url)
         yield running

@@ -57,7 +57,8 @@ def warm(url: str) -> None:
 
 def config(bucket: str) -> Config:
     """The function as deployed."""
-    environment = {"MODEL_BUCKET": bucket, "MODEL_NAME": "clothing", "SWAP_SETTLE_SECONDS": "0"}
+    model = {"MODEL_BUCKET": bucket, "MODEL_NAME": "clothing", "MODELS": "second", "SWAP_SETTLE_SECONDS": "0"}
+    environment = model | {"IMAGE_BUCKET": bucket, "EXAMPLES_PREFIX": "examples/"}
     function = Function(
         name="classify", handler="handler.classify", memory_mb=2048, timeout_s=60, tmp_mb=2048, environment=environment
     )
