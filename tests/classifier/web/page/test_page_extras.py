@@ -99,7 +99,7 @@ def test_another_model_is_chosen_and_kept_in_the_link(visit: Visit, site: str, s
 def test_a_link_with_a_model_that_is_not_there_is_told(browser: Browser, site: str) -> None:
     visit = Visit(browser, f"{site}?model=gone", model=False)
     assert visit.problem() == "There is no model called gone here. The service's own one answers."
-    assert visit.page.input_value("#model") == "clothing"
+    visit.page.wait_for_function("() => document.getElementById('model').value === 'clothing'")
     visit.context.close()
 
 
