@@ -8,6 +8,7 @@ from xml.sax.saxutils import escape
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from lifecycle.calibration import Calibration
     from lifecycle.scoring import Quality
 
 CELL = 34
@@ -17,16 +18,27 @@ PLOT, MARGIN, LEGEND = 300, 50, 150
 BLUE, RED, GRAY = "#2563eb", "#dc2626", "#9ca3af"
 
 
-def draw(title: str, labels: Sequence[str], quality: Quality) -> str:
-    """The picture, as text of an SVG file."""
+def draw(title: str, labels: Sequence[str], quality: Quality, after: Calibration | None = None) -> str:
+    """The picture, as text of an SVG file; `after`: calibration beside what serves, with the threshold as a line."""
     cells = CELL * len(labels) if len(labels) <= MOST_CELLS else 0
     left = LEGEND + cells + MARGIN if cells else 0
-    width, height = left + PLOT + 2 * MARGIN, max(cells, PLOT) + 2 * MARGIN + 30
+    plots = 2 if after else 1
+    width, height = left + plots * (PLOT + 2 * MARGIN), max(cells, PLOT) + 2 * MARGIN + 30
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     lines = [f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12">']
     lines += ['<rect width="100%" height="100%" fill="white"/>', _text(MARGIN, 24, title, size=15)]
     lines += [*_confusion(labels, quality)] if cells else []
-    return "\n".join([*lines, *_calibration(left + MARGIN, quality), "</svg>"]) + "\n"
+    lines += _calibration(left + MARGIN, quality)
+    lines += _after(left + PLOT + 3 * MARGIN, after) if after else []
+    return "\n".join([*lines, "</svg>"]) + "\n"
+
+
+def _after(left: float, calibration: Calibration) -> Iterator[str]:
+    yield from _calibration(left, calibration.after)
+    top, threshold = MARGIN + 10, calibration.head.threshold or 0.0
+    x, text = left + threshold * PLOT, f"temperature {calibration.head.temperature or 'none'}; sure from {threshold}"
+    yield f'<line x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{top + PLOT}" stroke="{RED}" stroke-width="2"/>'
+    yield _text(left, top + PLOT + 36, f"after: {text}")
 
 
 def _confusion(labels: Sequence[str], quality: Quality) -> Iterator[str]:

@@ -8,10 +8,15 @@ from lifecycle.errors import UsageError
 from lifecycle.serving_options import PICTURE_SUFFIXES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from classifier.bundles.serving import Serving
+    from classifier.engines.engine import Engine
     from classifier.pictures.preprocessing import Preprocessing
+    from lifecycle.console import Console
+
+TELL_EVERY = 100
 
 
 def labelled(folder: Path, indices: Mapping[str, int]) -> list[tuple[Path, int]]:
@@ -36,6 +41,29 @@ def model_input(data: bytes, preprocessing: Preprocessing) -> memoryview[float]:
 
     limits = ImageLimits()
     return preprocessing.to_array(decode(inspect(data, limits), preprocessing, limits).pixels)
+
+
+def answered(
+    engines: Mapping[str, Engine], serving: Serving, paths: Sequence[Path], console: Console
+) -> tuple[dict[str, list[Sequence[float]]], list[int]]:
+    """Each engine's numbers of the first output for the pictures that can be read, and the indices of those."""
+    from classifier.errors import ClassifierError
+
+    found: dict[str, list[Sequence[float]]] = {name: [] for name in engines}
+    kept = []
+    for index, path in enumerate(paths):
+        if index % TELL_EVERY == 0:
+            console.progress(f"scoring picture {index + 1} of {len(paths)}")
+        try:
+            array = model_input(path.read_bytes(), serving.preprocessing)
+        except ClassifierError as error:
+            console.warn(f"{path} is left out: {error.public}")
+            continue
+        kept.append(index)
+        for name, engine in engines.items():
+            _, numbers = next(serving.parts(engine.predict(array)))
+            found[name].append(list(numbers))
+    return found, kept
 
 
 def known(pictures: list[tuple[Path, int]], preprocessing: Preprocessing) -> list[tuple[bytes, int]]:

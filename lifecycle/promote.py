@@ -20,8 +20,8 @@ from lifecycle.marks import read_mark
 from lifecycle.place import Place, find_place, s3_trouble
 from lifecycle.preparing import compiled_facts
 from lifecycle.release import MAX_PUT_BYTES, VERSIONS, usable_report
+from lifecycle.scoring import share
 from lifecycle.timeline import BY_HAND, LOOK_S, Timeline, read_timeline
-from lifecycle.verify import share
 
 if TYPE_CHECKING:
     import argparse
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         raise UsageError(f"{source.url} can't be promoted to itself")
     there = read_timeline(target)
     before = there.serving
-    candidate = _candidate(source, read_timeline(source), console)
+    candidate = candidate_of(source, read_timeline(source), console)
     if candidate.doubt and not options.unverified:
         raise ModelsError(f"refused: {candidate.version} {candidate.doubt}. Run verify, or say --unverified")
     if options.min_accuracy is not None:
@@ -88,7 +88,8 @@ def _require(least: float, place: Place, version: str) -> None:
         raise ModelsError(f"refused: {min(known.values()):.1%} of {version}'s answers were right, not {least:.1%}")
 
 
-def _candidate(place: Place, timeline: Timeline, console: Console) -> Candidate:
+def candidate_of(place: Place, timeline: Timeline, console: Console) -> Candidate:
+    """What serves at a place; PlaceError if nothing does."""
     newest = timeline.view.newest
     if not isinstance(newest, Snapshot):
         why = "there is no whole bundle" if newest is None else "objects were swapped moments ago"
@@ -143,7 +144,7 @@ def _copy(source: Place, target: Place, candidate: Candidate, console: Console) 
     for name, part in candidate.parts.items():
         console.progress(f"copying {name}, {megabytes(part.size)}")
         key = f"{target.prefix}{VERSIONS}{candidate.version}/{name}"
-        answer = _copy_object(source, part.key, target, key, part)
+        answer = copy_object(source, part.key, target, key, part)
         objects[name] = {
             "key": key,
             "version_id": answer.get("VersionId", "null"),
@@ -161,10 +162,11 @@ def _copy_compiled(source: Place, target: Place, version: str, report: Report, c
     names = [MODEL, REPORT] if report.model_bytes else [REPORT]
     for name in names:
         console.progress(f"copying the compiled form's {name}")
-        _copy_object(source, key_of(source.prefix, version, name), target, key_of(target.prefix, version, name), None)
+        copy_object(source, key_of(source.prefix, version, name), target, key_of(target.prefix, version, name), None)
 
 
-def _copy_object(source: Place, key: str, target: Place, new_key: str, part: Part | None) -> dict[str, Any]:
+def copy_object(source: Place, key: str, target: Place, new_key: str, part: Part | None) -> dict[str, Any]:
+    """Let S3 copy an object, exactly the part's version where one is given, and return its answer."""
     if part is not None and part.size > MAX_PUT_BYTES:
         raise ModelsError(f"{key} has {part.size} bytes; S3 copies objects of up to 5 GB in one step")
     origin = {"Bucket": source.bucket, "Key": key}

@@ -1,6 +1,6 @@
 """How good a model's scores are on pictures whose class is known: accuracy, confusion, calibration.
 
-Calibration after Guo et al., "On Calibration of Modern Neural Networks" (2017): ten bins of equal width by the best
+Calibration after Guo et al., "On Calibration of Modern Neural Networks" (2017): fifteen bins of equal width by the best
 label's score; the expected calibration error is the mean over pictures of |accuracy - confidence| of their bin.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-BINS = 10
+BINS = 15
 ENOUGH_TO_TELL = 20
 """Pictures from which on a model is compared with guessing."""
 CHANCE = 0.05
@@ -57,6 +57,20 @@ class Quality:
         }
 
 
+def share(text: str) -> float:
+    """A share of 1, or a percentage."""
+    import argparse
+
+    number, percent = text.removesuffix("%"), text.endswith("%")
+    try:
+        value = float(number) / (100 if percent else 1)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a share such as 0.9 or 90%")
+    return value
+
+
 def faults(quality: Quality, labels: Sequence[str], least: float | None) -> list[str]:
     """What speaks against a model of this quality, a sentence each; `least` is the share of right answers asked for.
 
@@ -88,7 +102,7 @@ def _by_chance(right: int, pictures: int, most_frequent: int) -> float:
     return math.fsum(math.exp(way + odd) for way, odd in zip(ways, odds, strict=True))
 
 
-def judge(scores: NDArray[np.float32], classes: Sequence[int]) -> Quality:
+def judge(scores: NDArray[np.floating[Any]], classes: Sequence[int]) -> Quality:
     """Judge scores of shape (pictures, labels) against the index of each picture's class."""
     import numpy as np
 

@@ -84,6 +84,8 @@ def _told(serving: dict[str, Any]) -> list[str]:
         lines.append(f"Pictures {shown}")
     if serving.get("output"):
         lines.append(f"Output   {serving['output']}")
+    if "threshold" in serving:
+        lines.append(f"Sure     from {serving['threshold']} on; temperature {serving.get('temperature', 'none')}")
     return lines
 
 

@@ -3,25 +3,29 @@
 With --against, a folder with a folder of pictures for each label, also how good it is: accuracy, confusion and
 calibration by both engines, and whether another pipeline of pixels does better than the published one: then the model
 was trained through that one. The verdict is kept beside the model, for `promote` and `show`, unless --dry-run is given.
+
+With --calibrate, it also fits a temperature, so that a score of 0.8 is right four times in five, and a threshold, from
+which on replies say that they are sure, and publishes both as a new version of the model (docs/operate/calibration.md).
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifier.bundles.bundle import Snapshot
 from classifier.errors import ClassifierError, ModelError
-from lifecycle import record
+from lifecycle import calibrating, record
+from lifecycle.calibration import scores
 from lifecycle.console import Console, table
-from lifecycle.errors import PlaceError, UsageError
-from lifecycle.labelled import known, labelled, model_input
+from lifecycle.errors import ModelsError, PlaceError, UsageError
+from lifecycle.labelled import answered, known, labelled
 from lifecycle.labels import without_numbers
 from lifecycle.marks import write_mark
 from lifecycle.place import find_place
-from lifecycle.scoring import faults
+from lifecycle.scoring import faults, judge, share
 from lifecycle.serving_options import written_out
 from lifecycle.timeline import LOOK_S, Timeline, read_timeline
 
@@ -31,11 +35,13 @@ if TYPE_CHECKING:
 
     from classifier.bundles.serving import Serving
     from classifier.engines.engine import Engine
+    from lifecycle.calibration import Calibration
     from lifecycle.evidence import Evidence
     from lifecycle.scoring import Quality
 
+    type Raw = dict[str, list[Sequence[float]]]
+
 READ_S = 600.0
-TELL_EVERY = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,52 +62,76 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--min-accuracy", type=share, metavar="SHARE", help="least share of right answers to pass: 0.9 or 90%%"
     )
     parser.add_argument("--picture", type=Path, metavar="FILE", help="where the picture goes (verify.svg)")
-    parser.add_argument("--dry-run", action="store_true", help="don't keep the verdict in S3")
-
-
-def share(text: str) -> float:
-    """A share of 1, or a percentage."""
-    import argparse
-
-    number, percent = text.removesuffix("%"), text.endswith("%")
-    try:
-        value = float(number) / (100 if percent else 1)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a share such as 0.9 or 90%")
-    return value
+    calibrating.add_arguments(parser)
+    parser.add_argument("--dry-run", action="store_true", help="write nothing to S3: no verdict, no new version")
 
 
 def run(options: argparse.Namespace, console: Console) -> int:
     """Verify; 1 if something is wrong."""
     if options.min_accuracy is not None and not options.against:
         raise UsageError("--min-accuracy needs pictures whose labels are known: give --against DIR")
+    calibrating.check(options)
     place = find_place(options.place)
     timeline = read_timeline(place)
     console.progress("reading the model and loading it with both engines")
     served = load_served(timeline, timeline.named(options.version).snapshot(place.prefix) if options.version else None)
     agreement = _compare(served)
     pictures = _pictures(options.against, served.serving) if options.against else []
-    qualities = _judge(served, pictures, console) if pictures else {}
+    raw, kept = answered(served.engines, served.serving, [path for path, _ in pictures], console)
+    classes = [pictures[index][1] for index in kept]
+    if pictures and not classes:
+        raise UsageError("none of the pictures can be read")
+    head = served.serving.heads[0]
+    qualities = {name: judge(scores(head, rows), classes) for name, rows in raw.items() if classes}
     for quality in list(qualities.values())[-1:]:  # the engine that serves
         served.problems.extend(faults(quality, served.serving.labels, options.min_accuracy))
     evidence = _pipeline(served, pictures, console) if pictures else None
-    drawn = _draw(options, served, qualities)
-    verdict = {"passed": not served.problems, "problems": served.problems, "checked": record.now(), **agreement}
-    if qualities:
-        verdict["accuracy"] = {name: quality.accuracy for name, quality in qualities.items()}
-        verdict["pictures"] = next(iter(qualities.values())).pictures
-    if evidence:
-        verdict["pipeline"] = {"published_is_best": evidence.better_than(served.serving.preprocessing) is None}
+    fitted, refused = _fitted(options, served, raw, classes, console) if options.calibrate else (None, "")
+    drawn = _draw(options, served, qualities, fitted)
+    verdict = _verdict(served, qualities, evidence) | agreement
     if not options.dry_run:
         write_mark(place, served.version, verdict)
     details = {name: quality.as_dict(served.serving.labels) for name, quality in qualities.items()}
     document = {"place": place.url, "version": served.version, **verdict, "quality": details, "picture": drawn}
     document |= {"evidence": evidence.as_dict()} if evidence else {}
     told = evidence.verdict(served.serving.preprocessing) if evidence else []
-    console.result(document, _lines(served, agreement, qualities, drawn, told))
-    return 0 if verdict["passed"] else 1
+    lines = _lines(served, agreement, qualities, drawn, told)
+    if fitted:
+        document["calibration"], lines = fitted.as_dict(), [*lines, *fitted.lines()]
+    if fitted and verdict["passed"] and not options.dry_run:
+        version, more, last = calibrating.publish(place, timeline, served.serving, fitted, console)
+        write_mark(place, version, verdict)
+        document, lines = {**document, **more}, [*lines, *last]
+    if refused:
+        document["refused"], lines = refused, [*lines, f"Refused  {refused}"]
+    console.result(document, lines)
+    return 0 if verdict["passed"] and not refused else 1
+
+
+def _fitted(
+    options: argparse.Namespace, served: Served, raw: Raw, classes: list[int], console: Console
+) -> tuple[Calibration | None, str]:
+    """What was fitted; or nothing, and why."""
+    try:
+        found = calibrating.fit(options, served.serving, served.engines, raw, classes, console)
+    except UsageError:
+        raise
+    except ModelsError as error:
+        return None, str(error)
+    again = replace(served, serving=calibrating.calibrated(served.serving, found), problems=[])
+    _compare(again)
+    return (None, f"at this temperature {again.problems[0]}") if again.problems else (found, "")
+
+
+def _verdict(served: Served, qualities: dict[str, Quality], evidence: Evidence | None) -> dict[str, Any]:
+    """What is kept beside the model."""
+    verdict = {"passed": not served.problems, "problems": served.problems, "checked": record.now()}
+    if qualities:
+        verdict["accuracy"] = {name: quality.accuracy for name, quality in qualities.items()}
+        verdict["pictures"] = next(iter(qualities.values())).pictures
+    if evidence:
+        verdict["pipeline"] = {"published_is_best": evidence.better_than(served.serving.preprocessing) is None}
+    return verdict
 
 
 def load_served(timeline: Timeline, snapshot: Snapshot | None) -> Served:
@@ -193,37 +223,16 @@ def _pipeline(served: Served, pictures: list[tuple[Path, int]], console: Console
     return weigh(preprocessing, scores, readable, console.progress, SOME)
 
 
-def _judge(served: Served, pictures: list[tuple[Path, int]], console: Console) -> dict[str, Quality]:
-    import numpy as np
-
-    from lifecycle.scoring import judge
-
-    scores: dict[str, list[Sequence[float]]] = {name: [] for name in served.engines}
-    classes = []
-    for count, (path, index) in enumerate(pictures):
-        if count % TELL_EVERY == 0:
-            console.progress(f"scoring picture {count + 1} of {len(pictures)}")
-        try:
-            array = model_input(path.read_bytes(), served.serving.preprocessing)
-        except ClassifierError as error:
-            console.warn(f"{path} is left out: {error.public}")
-            continue
-        classes.append(index)
-        for name, engine in served.engines.items():
-            scores[name].append(served.serving.first_scores(engine.predict(array)))
-    if not classes:
-        raise UsageError("none of the pictures can be read")
-    return {name: judge(np.array(found, np.float32), classes) for name, found in scores.items()}
-
-
-def _draw(options: argparse.Namespace, served: Served, qualities: dict[str, Quality]) -> str | None:
+def _draw(
+    options: argparse.Namespace, served: Served, qualities: dict[str, Quality], fitted: Calibration | None
+) -> str | None:
     from lifecycle.chart import draw
 
     if not qualities:
         return None
     path = options.picture or Path("verify.svg")
     name = "litert" if "litert" in qualities else "tensorflow"
-    path.write_text(draw(f"{served.version}, {name}", served.serving.labels, qualities[name]), "utf-8")
+    path.write_text(draw(f"{served.version}, {name}", served.serving.labels, qualities[name], fitted), "utf-8")
     return str(path)
 
 
@@ -244,7 +253,7 @@ def _lines(
         rows = [("true class", *served.serving.labels)]
         rows += [(label, *map(str, row)) for label, row in zip(served.serving.labels, quality.confusion, strict=True)]
         bins = [
-            (f"{b.low:.1f}-{b.high:.1f}", b.pictures, f"{b.confidence:.3f}", f"{b.accuracy:.3f}") for b in quality.bins
+            (f"{b.low:.2f}-{b.high:.2f}", b.pictures, f"{b.confidence:.3f}", f"{b.accuracy:.3f}") for b in quality.bins
         ]
         lines += ["", *table(rows), "", *table([("best score", "pictures", "mean score", "right"), *bins]), ""]
         lines.append(f"Picture  {drawn}")

@@ -8,8 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from lifecycle.scoring import _by_chance, faults, judge
-from lifecycle.verify import share
+from lifecycle.scoring import _by_chance, faults, judge, share
 
 
 def quality(answers: str, truth: str) -> object:

@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 
 from classifier.bundles.compiled import key_of
+from lifecycle import record
 from lifecycle.command import main
 from lifecycle.marks import read_mark
 from lifecycle.place import Place
+from lifecycle.timeline import read_timeline
+from lifecycle.verify import load_served
 from tests.conftest import PLACE_PREFIX, Bucket
 from tests.support.model_sources import LABELS, answer, publish, write_picture
+from tests.support.stand_ins import compiled_is_whole, served
 
 pytestmark = pytest.mark.tensorflow
 
@@ -126,3 +130,90 @@ def test_folders_are_matched_with_numbered_labels(tmp_path: Path) -> None:
     serving = parse_serving(b'{"labels": ["0 cat", "1 dog"]}', None, ModelShape(8, 8, 3, 2, "softmax"))
 
     assert _pictures(tmp_path, serving) == [(tmp_path / "cat" / "1.png", 0), (tmp_path / "dog" / "1.png", 1)]
+
+
+def test_a_calibration_goes_live_without_compiling_and_can_be_rolled_back(
+    place: Place, capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = publish(capsys, _model_of_colors(tmp_path), "--labels", tmp_path / "labels.txt")["version"]
+    _pictures_of_colors(tmp_path / "known", tmp_path / "foreign")
+    monkeypatch.chdir(tmp_path)
+    calibrate = ["verify", "--against", "known", "--calibrate", "--sure-right"]
+    assert main([*calibrate, "99.9%"]) == 1
+    assert "Refused  refused: 60 pictures show no score from which on 0.999" in capsys.readouterr().out
+    assert main([*calibrate, "80%", "--dry-run", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["calibration"]["threshold"] > 0
+    assert served(place) == before
+    assert "after: temperature" in (tmp_path / "verify.svg").read_text()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("classifier.compiling.compiler.compile_bundle", None)  # nothing may compile
+        assert main([*calibrate, "80%", "--foreign", "foreign", "--foreign-pass", "100%", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    found, version = told["calibration"], told["published"]
+    assert found["temperature"] < 1  # its scores are shyer than it is right
+    assert (found["pictures"], found["foreign"]["pictures"]) == (60, 20)
+    assert served(place) == version != before
+    again = load_served(read_timeline(place), None)
+    assert (again.problems, list(again.engines)) == ([], ["tensorflow", "litert"])  # the compiled form came along
+    head = again.serving.heads[0]
+    assert (head.temperature, head.threshold) == (found["temperature"], found["threshold"])
+    picture = np.full((1, 8, 8, 3), (250, 20, 20), np.float32)
+    assert again.serving.answer(again.engines["litert"].predict(picture))["sure"] is True
+    assert compiled_is_whole(place, version)
+    current = record.read_current(place)
+    assert current is not None
+    assert (current.document["action"], current.document["calibration"]) == ("calibrate", found)
+    assert current.document["agreement"]["source"]["by"].startswith("Keras")
+    assert read_mark(place, version) == read_mark(place, before)
+    assert main(["show"]) == 0
+    assert f"Sure     from {head.threshold} on; temperature {head.temperature}" in capsys.readouterr().out
+    assert main(["rollback"]) == 0
+    assert served(place) == before
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (["--calibrate"], "give --against DIR"),
+        (["--foreign", "x"], "--foreign goes with --calibrate"),
+        (["--sure-right", "0.9", "--against", "x"], "--sure-right goes with --calibrate"),
+        (["--calibrate", "--against", "x", "--foreign-pass", "5%"], "give --foreign DIR"),
+        (["--calibrate", "--against", "x", "--version", "abc"], "leave --version out"),
+    ],
+)
+def test_options_of_calibrating_that_do_not_go_together(capsys: Any, asked: list[str], says: str) -> None:
+    assert main(["verify", *asked]) == 2
+    assert says in capsys.readouterr().err
+
+
+def _model_of_colors(folder: Path) -> Path:
+    """A model that tells red, green and blue pictures apart by their mean, and is shy about it."""
+    import keras
+
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3, activation="softmax", name="scores"),
+        ]
+    )
+    model.get_layer("scores").set_weights([np.eye(3, dtype=np.float32) / 100, np.zeros(3, np.float32)])
+    model.save(folder / "colors.keras")
+    (folder / "labels.txt").write_text("red\ngreen\nblue\n")
+    return folder / "colors.keras"
+
+
+def _pictures_of_colors(known: Path, foreign: Path) -> None:
+    """60 pictures in the folder of their strongest color, or of the second where that is near; and 20 gray ones."""
+    random = np.random.default_rng(5)
+    foreign.mkdir()
+    for index in range(60):
+        color = tuple(map(int, random.integers(0, 256, 3)))
+        order = np.argsort(color)
+        close = color[order[2]] - color[order[1]] < 25
+        home = known / ("red", "green", "blue")[order[1 if close else 2]]
+        home.mkdir(parents=True, exist_ok=True)
+        write_picture(home / f"{index}.png", color)  # type: ignore[arg-type]
+        if index < 20:
+            write_picture(foreign / f"{index}.png", (index * 12, index * 12, index * 12))
