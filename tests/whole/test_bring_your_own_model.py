@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import shutil
-import signal
-import socket
 import subprocess
-import sys
 from dataclasses import dataclass, field
-from threading import Thread
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +20,7 @@ from classifier.pictures.preprocessing import FIELDS as PREPROCESSING_FIELDS
 from lifecycle.release import as_bundle
 from local.launch import PROJECT
 from local.seed import read_bundle
+from tests.support.started import free_port, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,39 +75,19 @@ def terminal(tmp_path: Path) -> Terminal:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (40, 30), color).save(path)
     (tmp_path / "scripts").symlink_to(PROJECT / "scripts")
-    return Terminal(tmp_path, {"3000": _free_port(), "3001": _free_port()})
-
-
-def _free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return str(server.getsockname()[1])
+    return Terminal(tmp_path, {"3000": str(free_port()), "3001": str(free_port())})
 
 
 @pytest.fixture
-def service(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The first block was run, and `npm start` says that it is ready. npm itself is tests/local/test_tools.py's."""
-    monkeypatch.chdir(terminal.folder)
+def service(terminal: Terminal) -> Iterator[None]:
+    """The first block was run, and `npm start` says that it is ready."""
     *before, last = commands(next(block for _, block in BLOCKS if "npm start" in block))
     for line in before:
         terminal.run(line)
     start = shlex.split(last)[3:]
     arguments = [terminal.argument(word) for word in [*start, "--port", "3000"]]
-    command = [sys.executable, "-m", "local", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout
-            said = [""]
-            for line in process.stdout:
-                said.append(line)
-                if line.startswith("Ready: "):
-                    break
-            assert said[-1].startswith("Ready: "), "".join(said)
-            Thread(target=process.stdout.read, daemon=True).start()  # or it waits as soon as the pipe is full
-            yield
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
+    with started(*arguments, folder=terminal.folder):
+        yield
 
 
 @pytest.mark.lambda_

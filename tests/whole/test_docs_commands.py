@@ -6,17 +6,14 @@ import json
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
-import sys
-from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
 
 from local.launch import PROJECT
 from tests.support.demo import SAMPLES
+from tests.support.started import free_port, started
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,24 +34,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def service(photos: Path) -> Iterator[str]:
-    """`npm start`, once it says that it is ready; npm itself is tests/local/test_tools.py's."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    command = [sys.executable, "-m", "local", "--port", str(port), "--samples", str(photos)]
-    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout
-            said = [""]
-            for line in process.stdout:
-                said.append(line)
-                if line.startswith("Ready: "):
-                    break
-            assert said[-1].startswith("Ready: "), "".join(said)
-            Thread(target=process.stdout.read, daemon=True).start()  # or it waits as soon as the pipe is full
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(30)
+    """`npm start`, once it says that it is ready."""
+    port = free_port()
+    with started("--port", str(port), "--samples", str(photos)):
+        yield f"http://127.0.0.1:{port}"
 
 
 def typed(command: str, folder: Path) -> str:
