@@ -12,7 +12,7 @@ from classifier.records import Record
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from typing import IO
 
 __all__ = ["Call", "HTTPException", "Pool", "Reply", "TooLargeError"]
@@ -20,6 +20,8 @@ __all__ = ["Call", "HTTPException", "Pool", "Reply", "TooLargeError"]
 CHUNK_BYTES = 1 << 20
 ERROR_BYTES = 1 << 16
 LONGEST_SILENCE_S = 5.0
+STORED_BYTES_S = 25 << 20
+"""S3 answers an upload once it has stored the whole: it may be silent a second longer for so many bytes."""
 
 
 class TooLargeError(Exception):
@@ -49,7 +51,8 @@ class Call(Record, kw_only=True):
 
     def patience_s(self) -> float:
         """The time that the next step may take; TimeoutError if none is left."""
-        left = min(self.deadline - time.monotonic(), LONGEST_SILENCE_S)
+        silence = LONGEST_SILENCE_S + len(self.payload) / STORED_BYTES_S
+        left = min(self.deadline - time.monotonic(), silence)
         if left <= 0:
             raise TimeoutError("the deadline has passed")
         return left
@@ -141,8 +144,18 @@ def _ask(connection: HTTPConnection, call: Call) -> HTTPResponse:
     # http.client's own reads take as long as the server likes, one byte before each time-out.
     timed = lambda sock, *rest, **named: _TimedResponse(sock, call, *rest, **named)  # noqa: E731
     connection.response_class = cast("type[HTTPResponse]", timed)
-    connection.request(call.method, call.target, body=call.payload or None, headers=dict(call.headers))
+    body = _pieces(connection, call) if call.payload else None
+    headers = {**call.headers, "content-length": str(len(call.payload))} if body else dict(call.headers)
+    connection.request(call.method, call.target, body=body, headers=headers)
     return connection.getresponse()
+
+
+def _pieces(connection: HTTPConnection, call: Call) -> Iterator[memoryview]:
+    """The payload, each piece with a time limit of its own: a socket's counts for all that is sent at once."""
+    rest = memoryview(call.payload)
+    for start in range(0, len(rest), CHUNK_BYTES):
+        connection.sock.settimeout(call.patience_s())
+        yield rest[start : start + CHUNK_BYTES]
 
 
 def _reply(response: HTTPResponse, call: Call) -> Reply:

@@ -96,6 +96,38 @@ def test_silence_on_one_connection_leaves_time_for_another(monkeypatch: pytest.M
         assert s3.client.get("b", "k", soon(), max_bytes=MIB) == b"picture"
 
 
+@pytest.mark.parametrize(("before", "after"), [(0.15, 0.0), (0.0, 0.6)])
+def test_a_large_upload_may_take_long_while_it_goes_on_and_while_it_is_stored(
+    before: float, after: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each piece is read late, or the whole is answered late: 600 MB at S3's 85 MB/s take longer than any silence."""
+    monkeypatch.setattr(s3_http, "LONGEST_SILENCE_S", 0.3)
+    monkeypatch.setattr(s3_http, "STORED_BYTES_S", 16 * MIB)
+    size, got = 8 * MIB, 0
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MIB // 4)
+
+        def serve() -> None:
+            nonlocal got
+            client, _ = listener.accept()
+            with client:
+                data = client.recv(1 << 16)
+                got = len(data.partition(b"\r\n\r\n")[2])
+                while got < size:
+                    time.sleep(before)
+                    got += len(client.recv(MIB, socket.MSG_WAITALL if size - got > MIB else 0))
+                time.sleep(after)
+                client.sendall(b"HTTP/1.1 200 OK\r\nETag: e\r\nContent-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        port = listener.getsockname()[1]
+        client = S3(Endpoint("eu-central-1", f"http://127.0.0.1:{port}"), lambda: Credentials("AKID", "secret"))
+        assert client.put("b", "k", bytes(size), soon(20), content_type="application/octet-stream") == "e"
+        thread.join(5)
+    assert got == size
+
+
 def test_a_connection_serves_many_requests() -> None:
     chunked = raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: x\r\n\r\n")
     with ScriptedS3(reply(b"one"), chunked, reply(b""), error("404 Not Found", "NoSuchKey"), reply(b"five")) as s3:
