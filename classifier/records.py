@@ -68,6 +68,9 @@ class Record(metaclass=RecordType):
         shown = (f"{name}={_shown(value)}" for name, value in self._items())
         return f"{type(self).__name__}({', '.join(shown)})"
 
+    def __reduce__(self) -> tuple[type[Self], tuple[object, ...]]:
+        return type(self), tuple(value for _, value in self._items())
+
     def __replace__(self, /, **changes: object) -> Self:
         return type(self)(**{**dict(self._items()), **changes})
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifier import logs
 from classifier.bundles.compiled import LARGEST_DIFFERENCE, LARGEST_LAYER, Report
 from classifier.bundles.serving import ModelShape, parse_serving, stated_outputs
 from classifier.compiling.agreement import compared
-from classifier.compiling.conversion import converted, first_line, return_freed_memory, saved
-from classifier.engines.keras_engine import KerasEngine, TracedModel, load
+from classifier.compiling.apart import apart
+from classifier.compiling.conversion import conversion_folder, converted, first_line, return_freed_memory, save
+from classifier.engines.keras_engine import KerasEngine, TracedModel, load, unpack_tensorflow
 from classifier.engines.litert_engine import LiteRtEngine, thread_count
 from classifier.engines.output_kind import contradictions, judged
 from classifier.engines.probes import answers, names, probe_arrays
@@ -36,6 +38,9 @@ TIMED_RUNS = 5
 NEEDED = "needed_mb"
 """In the report of a bundle that was not compiled for want of memory: the megabytes that would do."""
 
+LARGE_BYTES = 64 << 20
+"""Weights from which on loading and converting have a process each: TensorFlow is imported twice, for 2 to 5 s."""
+
 type Compiled = tuple[Report, dict[str, bytes]]
 
 
@@ -46,13 +51,13 @@ def compile_bundle(
 
     `pictures` are the bundle's own probe pictures, encoded. A model that LiteRT's built-in operators can't express, or
     that differs from Keras by more than 1e-4, gets a report that says so and no file. ModelError for a broken bundle,
-    ModelTooLargeError for one that a function of `memory` bytes (0: any) can't compile.
+    ModelTooLargeError for one that a function of `memory` bytes (0: any) can't compile. A function's memory is spent in
+    processes of their own, so that TensorFlow is not imported here.
     """
-    phases = Phases()
     if memory:
-        return_freed_memory()
-    model = load(bundle, phases, Room(COMPILING, memory))
-    return compile_traced(bundle, model, pictures, quantize, phases, keep=False)
+        return _compiled_apart(bundle, pictures, quantize, memory)
+    phases = Phases()
+    return compile_traced(bundle, load(bundle, phases), pictures, quantize, phases, keep=False)
 
 
 def compile_traced(
@@ -68,26 +73,79 @@ def compile_traced(
 
     Unless it is to `keep`, the model is emptied before it is converted, as memory has room for it once only.
     """
+    with conversion_folder() as folder:
+        reference = _saved(bundle, model, pictures, phases, folder)
+        if not keep:
+            model.empty()
+        return _converted(bundle, reference, pictures, quantize, folder)
+
+
+def _compiled_apart(bundle: Bundle, pictures: Sequence[bytes], quantize: Sequence[str], memory: int) -> Compiled:
+    phases = Phases()
+    unpack_tensorflow(phases)  # once for all processes
+
+    def load_and_save(folder: str) -> _Reference:
+        return_freed_memory()
+        model = load(bundle, phases, Room(COMPILING, memory))
+        reference = _saved(bundle, model, pictures, phases, folder)
+        model.empty()
+        return reference
+
+    def convert(folder: str, reference: _Reference) -> tuple[Report, list[str]]:
+        return_freed_memory()
+        report, files = _converted(bundle, reference, pictures, quantize, folder)
+        for form, data in files.items():
+            Path(folder, form).write_bytes(data)
+        return report, list(files)
+
+    with conversion_folder() as folder:
+        if bundle.snapshot.weights.size < LARGE_BYTES:
+            report, forms = apart(lambda: convert(folder, load_and_save(folder)))
+        else:
+            reference = apart(lambda: load_and_save(folder))
+            report, forms = apart(lambda: convert(folder, reference))
+        return report, {form: Path(folder, form).read_bytes() for form in forms}
+
+
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """What Keras says of the probes, and what converting must know of the model besides."""
+
+    shape: ModelShape
+    serving: Serving
+    largest_layer: int
+    answers: _Measured
+    phases: Phases
+
+
+def _saved(bundle: Bundle, model: TracedModel, pictures: Sequence[bytes], phases: Phases, folder: str) -> _Reference:
+    """Ask Keras, and leave the model in the folder as the converter reads it."""
     probes = probe_arrays(model.serving.preprocessing, pictures)
-    reference = _Measured(KerasEngine(model.call), probes)
-    model = _judged(bundle, model, reference.rows)
+    answered = _Measured(KerasEngine(model.call), probes)
+    model = _judged(bundle, model, answered.rows)
+    save(model, folder)
+    return _Reference(model.shape, model.serving, model.largest_layer, answered, phases)
+
+
+def _converted(
+    bundle: Bundle, reference: _Reference, pictures: Sequence[bytes], quantize: Sequence[str], folder: str
+) -> Compiled:
+    """Each form of the model in the folder, compared with the reference."""
+    phases, probes = reference.phases, probe_arrays(reference.serving.preprocessing, pictures)
     files: dict[str, bytes] = {}
     measured: dict[str, Any] = {
         "probes": len(probes),
-        "tensorflow": {"milliseconds": reference.milliseconds},
-        LARGEST_LAYER: model.largest_layer,
+        "tensorflow": {"milliseconds": reference.answers.milliseconds},
+        LARGEST_LAYER: reference.largest_layer,
     }
-    with saved(model) as folder:
-        if not keep:
-            model.empty()
-        for form in ("float32", *quantize):
-            with phases.measure(f"convert_{form}"):
-                data, trouble = converted(folder, form)
-            measured[form] = {"reason": trouble} if data is None else _compared(data, model.serving, probes, reference)
-            if data is not None:
-                files[form] = data
+    for form in ("float32", *quantize):
+        with phases.measure(f"convert_{form}"):
+            data, trouble = converted(folder, form)
+        measured[form] = {"reason": trouble} if data is None else _compared(data, reference, probes)
+        if data is not None:
+            files[form] = data
     measured["seconds"] = {phase: round(ms / 1000, 2) for phase, ms in phases.timings_ms.items()}
-    report = _report(bundle, model, files, measured)
+    report = _report(bundle, reference, files, measured)
     return report, files if report.usable else {}
 
 
@@ -117,14 +175,12 @@ def _judged(bundle: Bundle, model: TracedModel, rows: NDArray[np.float32]) -> Tr
     return replace(model, shape=shape, serving=serving)
 
 
-def _compared(
-    data: bytes, serving: Serving, probes: Sequence[NDArray[np.float32]], reference: _Measured
-) -> dict[str, Any]:
+def _compared(data: bytes, reference: _Reference, probes: Sequence[NDArray[np.float32]]) -> dict[str, Any]:
     try:
         own = _Measured(LiteRtEngine(data, thread_count()), probes)
     except (RuntimeError, ValueError) as error:
         return {"reason": f"LiteRT can't run it: {first_line(error)}"}
-    agreement = compared(serving, own.rows, reference.rows, names(len(probes)))
+    agreement = compared(reference.serving, own.rows, reference.answers.rows, names(len(probes)))
     return {
         "reason": agreement.refusal("Keras", LARGEST_DIFFERENCE),
         "largest_difference": agreement.largest_difference if math.isfinite(agreement.largest_difference) else None,
@@ -135,7 +191,7 @@ def _compared(
     }
 
 
-def _report(bundle: Bundle, model: TracedModel, files: dict[str, bytes], measured: dict[str, Any]) -> Report:
+def _report(bundle: Bundle, reference: _Reference, files: dict[str, bytes], measured: dict[str, Any]) -> Report:
     reason = measured["float32"]["reason"]
     data = b"" if reason else files["float32"]
     return Report(
@@ -143,7 +199,7 @@ def _report(bundle: Bundle, model: TracedModel, files: dict[str, bytes], measure
         usable=not reason,
         reason=reason,
         identities=(bundle.snapshot.identity,),
-        shape=model.shape,
+        shape=reference.shape,
         serving=_text(bundle.parts.get("serving")),
         labels=_text(bundle.parts.get("labels")),
         model_sha256=hashlib.sha256(data).hexdigest(),

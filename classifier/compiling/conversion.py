@@ -31,22 +31,26 @@ _RETURN_AT_BYTES = 1 << 17
 
 
 @contextmanager
-def saved(model: TracedModel) -> Iterator[str]:
-    """A folder with the model as the converter reads it, for as long as it lasts; OSError if there is no room."""
-    import tensorflow as tf
-
-    bare = tf.Module()  # of the variables alone: TensorFlow would trace every layer of a Keras model once more
-    bare.kept = getattr(model.module, "variables_kept", model.module)
+def conversion_folder() -> Iterator[str]:
+    """A folder in /tmp, for as long as a conversion lasts."""
     folder = tempfile.mkdtemp(prefix="convert-")
     try:
-        tf.saved_model.save(bare, folder, signatures={_SIGNATURE: model.module.serve.get_concrete_function()})
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def save(model: TracedModel, folder: str) -> None:
+    """Write the model as the converter reads it; OSError if there is no room."""
+    import tensorflow as tf
+
+    bare = tf.Module()  # of the variables alone: TensorFlow would trace every layer of a Keras model once more
+    bare.kept = getattr(model.module, "variables_kept", model.module)
+    tf.saved_model.save(bare, folder, signatures={_SIGNATURE: model.module.serve.get_concrete_function()})
+
+
 def converted(folder: str, form: str) -> tuple[bytes | None, str]:
-    """A `saved` model in TensorFlow Lite's form, or None and why there is none. Built-in operators only."""
+    """What `save` left in a folder, in TensorFlow Lite's form of built-in operators, or None and why there is none."""
     import tensorflow as tf
 
     try:

@@ -116,6 +116,14 @@ class TracedModel:
         function_memory.give_back()
 
 
+def unpack_tensorflow(phases: Phases) -> None:
+    """Make TensorFlow importable, and import nothing; UnavailableError if that fails for now."""
+    try:
+        phases.timings_ms |= dependencies.ensure_tensorflow()
+    except PackError as error:
+        raise UnavailableError(str(error)) from error
+
+
 def load(bundle: Bundle, phases: Phases, room: model_memory.Room = model_memory.ANY) -> TracedModel:
     """Rebuild the bundle's model from JSON and weights; ModelError if the bundle is at fault.
 
@@ -130,10 +138,7 @@ def load(bundle: Bundle, phases: Phases, room: model_memory.Room = model_memory.
     outputs = [OutputShape(each.name, 0, each.activation, each.loss) for each in architecture.outputs]
     served = served_outputs(given, outputs)
     indices = [outputs.index(replace(each, name=each.name or outputs[0].name)) for each in served]
-    try:
-        phases.timings_ms |= dependencies.ensure_tensorflow()
-    except PackError as error:
-        raise UnavailableError(str(error)) from error
+    unpack_tensorflow(phases)
     with phases.measure("import"):
         _import_keras()
     with _blaming_the_bundle():

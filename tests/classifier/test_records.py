@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pytest
 
@@ -70,3 +71,8 @@ def test_what_is_shown_and_stored() -> None:
     line = Line(start=Point(1), picture=b"x" * 99)
     assert repr(line) == "Line(start=Point(x=1, y=2), picture=<99 bytes>)"
     assert as_dict(line) == {"start": {"x": 1, "y": 2}, "picture": b"x" * 99}
+
+
+def test_a_record_is_pickled_and_copied_as_a_value() -> None:
+    line = Line(start=Point(1), picture=b"x")
+    assert pickle.loads(pickle.dumps(line)) == copy.deepcopy(line) == line  # noqa: S301 - our own bytes
