@@ -41,7 +41,7 @@ def read_mark(place: Place, version: str) -> dict[str, Any] | None:
 
 
 def write_mark(place: Place, version: str, document: Mapping[str, Any]) -> None:
-    """Keep what was found; nothing that serves reads it."""
+    """Keep what was found; `GET /model` tells its accuracy, and nothing else that serves reads it."""
     put(place, _key(place, version), json.dumps(document, indent=1).encode(), "application/json")
 
 

@@ -122,7 +122,7 @@ def test_accuracy_and_card_are_told(browser: Browser, site: str) -> None:
 def test_labels_are_folded(visit: Visit) -> None:
     assert visit.page.is_hidden("#all-labels")
     visit.page.click("#labels summary")
-    assert visit.page.locator("#all-labels li").count() == 10
+    visit.page.wait_for_selector("#all-labels li:nth-child(10)")
 
 
 def test_a_heat_map_is_drawn_over_its_box_and_told_in_words(stubbed: Visit, sample: Path) -> None:
@@ -185,6 +185,7 @@ def test_a_wrong_answer_can_be_told(
     stubbed.give(sample)
     stubbed.answer()
     page.click("#wrong summary")
+    page.wait_for_selector("#right-label option:nth-child(4)", state="attached")
     options = [option.inner_text() for option in page.locator("#right-label option").all()]
     assert options == ["Choose…", "cap", "scarf", "none of these"]
     page.select_option("#right-label", "none of these")
