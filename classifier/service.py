@@ -41,6 +41,8 @@ class Model(Protocol):
     def serving(self) -> Serving: ...
     @property
     def engine(self) -> Any: ...  # noqa: ANN401 - classifier.engines.Engine
+    @property
+    def read_head(self) -> Callable[[float], bytes] | None: ...
     def named(self, name: str) -> dict[str, str | bool]: ...
 
 
@@ -164,11 +166,18 @@ class Classifier(Record):
             array = model.serving.preprocessing.to_array(picture.pixels)
         with phases.measure("infer"):
             raw = model.engine.predict(array)
-        return {
+        reply = {
             **model.serving.answer(raw, question.top),
             "model": model.named(self.model_name),
             "image": described(question.source, picture),
         }
+        if question.explain is not None:
+            from classifier.explaining.explanation import Answered, explained
+
+            with phases.measure("explain"):
+                answered = Answered(checked, picture, array, raw)
+                reply |= explained(question.explain, model, answered, self.limits, deadline)
+        return reply
 
     def read(self, source: Source, deadline: float) -> bytes:
         """The picture's bytes, from wherever it is; errors as fetching, `s3key` and uploads have them."""

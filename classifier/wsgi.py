@@ -5,6 +5,7 @@ A process answers one request at a time, as a sandbox does: engines and loaders 
 
 from __future__ import annotations
 
+import base64
 import uuid
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from classifier.app import App
     from classifier.web.responses import Response
 
-type Reply = tuple[str, list[tuple[str, str]], str]
+type Reply = tuple[str, list[tuple[str, str]], str, bool]
 
 BODY = "classifier.body"
 LIMIT_MS = 60_000
@@ -52,7 +53,8 @@ class Wsgi:
         )
 
     def render(self, response: Response) -> Reply:
-        return f"{response.status} {response.reason}", list(response.headers.items()), response.body
+        status = f"{response.status} {response.reason}"
+        return status, list(response.headers.items()), response.body, response.base64
 
 
 class _Context:
@@ -72,8 +74,8 @@ def application(app: App, max_body_bytes: int) -> WSGIApplication:
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         event = {**environ, BODY: _body(environ, max_body_bytes)}  # read before the lock: a caller may be slow
         with lock:
-            status, headers, text = app.handle(event, _Context(), kind)
-        body = text.encode()
+            status, headers, text, encoded = app.handle(event, _Context(), kind)
+        body = base64.b64decode(text) if encoded else text.encode()
         if not status.startswith("204"):
             headers.append(("content-length", str(len(body))))
         start_response(status, headers)

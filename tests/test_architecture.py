@@ -50,19 +50,25 @@ MAY_IMPORT: dict[str, str] = {
     "tf_serving": "base bundles pictures web",
     "model_loader": "base bundles engines s3",
     "captures": "base pictures s3 web",
-    "composition": "base bundles captures model_loader pictures s3 tf_serving web",
+    "explaining": "base bundles engines pictures web",
+    "composition": "base bundles captures explaining model_loader pictures s3 tf_serving web",
     "bulk": "base composition pictures s3 web",
     "handler": "base bootstrap bulk bundles captures compiling composition engines links model_loader pictures s3",
     "local": "base bundles",
     "lifecycle": "base bulk bundles compiling composition engines keras_json keras_weights pictures s3 web",
     "tools/parameters": "base",
     "tools/packaging": "bootstrap bundles compiling engines handler pictures",
-    "tools/benchmarks": "bootstrap bundles compiling engines handler local s3 tools/packaging",
+    "tools/benchmarks": "bootstrap bundles compiling engines handler local pictures s3 tools/packaging",
     "tools/chaos": "base bundles compiling links local",
     "tools/training": "bundles compiling lifecycle local",
 }
 OWNERS = {
-    "PIL": ("classifier/pictures/render.py", "classifier/pictures/colors.py", "classifier/pictures/pipelines/"),
+    "PIL": (
+        "classifier/pictures/render.py",
+        "classifier/pictures/colors.py",
+        "classifier/pictures/pipelines/",
+        "classifier/explaining/overlay.py",
+    ),
     "numpy": (
         "classifier/engines/keras_engine.py",
         "classifier/engines/output_kind.py",

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 FOLDER = "compiled/"
 MODEL = "model.tflite"
 REPORT = "report.json"
+HEAD = "explain.head"
+"""What makes the model one of its class activation maps, put before it (classifier/compiling/explain_form.py)."""
+EXPLAIN = "explain"
+"""Among what was measured: that head, or why there is none."""
 MAX_REPORT_BYTES = 20_000_000
 _OUTPUT = Fields(
     {"name": str, "units": int, "activation": (str, None)},
@@ -42,6 +46,8 @@ _REPORT = Fields(
 )
 LARGEST_DIFFERENCE = 1e-4
 """Largest difference of a score at which the compiled form still serves (invariant 4)."""
+ALIGNMENT = 16
+"""Of the data in a FlatBuffer of TensorFlow Lite's, and so the length of what is put before one is a multiple of it."""
 IDENTITIES_KEPT = 20
 LARGEST_LAYER = "largest_layer_bytes"
 """Among what was measured: the largest output of a layer, for one picture."""
@@ -77,6 +83,13 @@ class Report(Record, kw_only=True):
         """Bytes of the largest output of a layer; 0 in reports that don't say."""
         found = self.measured.get(LARGEST_LAYER)
         return found if isinstance(found, int) else 0
+
+    @property
+    def head_sha256(self) -> str:
+        """The SHA-256 of the head that belongs before this very model; empty where there is none."""
+        found = self.measured.get(EXPLAIN)
+        mine = isinstance(found, dict) and found.get("model_sha256") == self.model_sha256
+        return str(found.get("sha256", "")) if mine else ""  # type: ignore[union-attr]
 
     @property
     def refusal(self) -> str:

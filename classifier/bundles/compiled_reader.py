@@ -6,7 +6,16 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from classifier import logs, temporary
-from classifier.bundles.compiled import MAX_REPORT_BYTES, MODEL, REPORT, Report, key_of, known_fingerprint, parse_report
+from classifier.bundles.compiled import (
+    HEAD,
+    MAX_REPORT_BYTES,
+    MODEL,
+    REPORT,
+    Report,
+    key_of,
+    known_fingerprint,
+    parse_report,
+)
 from classifier.errors import ModelError
 from classifier.s3.storage import S3, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
 
@@ -17,6 +26,7 @@ if TYPE_CHECKING:
     from classifier.s3.listing import ObjectInfo
 
 REPORTS_TRIED = 5
+MAX_HEAD_BYTES = 20_000_000
 
 
 class CompiledReader:
@@ -56,6 +66,17 @@ class CompiledReader:
             if hashlib.file_digest(file, "sha256").hexdigest() != report.model_sha256:  # type: ignore[arg-type]
                 raise ModelError(f"{key} is not what its report is about")
             return temporary.content(file)
+
+    def head(self, report: Report, deadline: float) -> bytes:
+        """What explains the model that the report is about; ModelError if it isn't there, or isn't that."""
+        key = key_of(self._prefix, report.fingerprint, HEAD)
+        try:
+            data = self._s3.get(self._bucket, key, deadline, max_bytes=MAX_HEAD_BYTES)
+        except (ObjectMissingError, ObjectUnreadableError, ObjectTooLargeError) as error:
+            raise ModelError(str(error)) from error
+        if hashlib.sha256(data).hexdigest() != report.head_sha256:
+            raise ModelError(f"{key} is not what its report is about")
+        return data
 
     def report(self, info: ObjectInfo, deadline: float) -> Report | None:
         """The report, None (and a line in the log) if it can't be used; kept for as long as its ETag stays.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from classifier import logs
 from classifier.bundles.bundle import PUBLISHED, ROLES, Snapshot, Unsettled
-from classifier.bundles.compiled import MODEL, REPORT, Report, key_of
+from classifier.bundles.compiled import EXPLAIN, HEAD, MODEL, REPORT, Report, key_of
 from classifier.bundles.names import is_name
 from classifier.compiling.compiler import NEEDED, compile_bundle, refused_report
 from classifier.errors import ModelError, StorageUnavailableError
@@ -34,7 +34,7 @@ CHANGES_TOLERATED = 5
 CHANGE_PAUSE_S = 1.0
 """Before the bundle is read again; twice as long each time, since one that is denied looks like one that changes."""
 OUT_OF_MEMORY = (MemoryError,)
-FORM_FILES = {"float32": MODEL, "float16": "model.float16.tflite", "int8": "model.int8.tflite"}
+FORM_FILES = {"float32": MODEL, "float16": "model.float16.tflite", "int8": "model.int8.tflite", EXPLAIN: HEAD}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifier import logs
-from classifier.bundles.compiled import LARGEST_DIFFERENCE, LARGEST_LAYER, Report
+from classifier.bundles.compiled import EXPLAIN, LARGEST_DIFFERENCE, LARGEST_LAYER, Report
 from classifier.bundles.serving import ModelShape, parse_serving, stated_outputs
 from classifier.compiling.agreement import compared
 from classifier.compiling.apart import apart
 from classifier.compiling.conversion import conversion_folder, converted, first_line, return_freed_memory, save
+from classifier.compiling.explain_form import checked_head
 from classifier.engines.keras_engine import KerasEngine, TracedModel, load, unpack_tensorflow
 from classifier.engines.litert_engine import LiteRtEngine, thread_count
 from classifier.engines.output_kind import contradictions, judged
@@ -47,7 +48,7 @@ type Compiled = tuple[Report, dict[str, bytes]]
 def compile_bundle(
     bundle: Bundle, pictures: Sequence[bytes], quantize: Sequence[str] = (), memory: int = 0
 ) -> Compiled:
-    """The report and the files of a bundle's compiled form: `float32` and each of `quantize` (float16, int8).
+    """The report and the files of a bundle's compiled form: `float32`, each of `quantize` (float16, int8), `explain`.
 
     `pictures` are the bundle's own probe pictures, encoded. A model that LiteRT's built-in operators can't express, or
     that differs from Keras by more than 1e-4, gets a report that says so and no file. ModelError for a broken bundle,
@@ -144,6 +145,11 @@ def _converted(
         measured[form] = {"reason": trouble} if data is None else _compared(data, reference, probes)
         if data is not None:
             files[form] = data
+    if not measured["float32"]["reason"]:
+        with phases.measure("explain"):
+            head, measured[EXPLAIN] = checked_head(files["float32"], probes, thread_count())
+        if head is not None:
+            files[EXPLAIN] = head
     measured["seconds"] = {phase: round(ms / 1000, 2) for phase, ms in phases.timings_ms.items()}
     report = _report(bundle, reference, files, measured)
     return report, files if report.usable else {}

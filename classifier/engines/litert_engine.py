@@ -33,7 +33,14 @@ class LiteRtEngine:
         """LiteRtError if LiteRT can't run the model."""
         from classifier.engines.litert_c import CompiledModel
 
+        self.data = model
         self._model = CompiledModel(model, threads)
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of what `predict` gives."""
+        shape: tuple[int, ...] = self._model.output_shapes[0]
+        return shape
 
     def predict(self, picture: Buffer) -> array[float]:
         """The model's output, flat float32, for a picture of shape (1, height, width, channels)."""

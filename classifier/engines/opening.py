@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from copy import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from classifier import logs
@@ -41,6 +43,8 @@ class LoadedModel(Record):
     timings_ms: Mapping[str, float]
     compiled_only: bool = False
     """Whether it was published without layers that TensorFlow could rebuild: no other engine can serve it."""
+    read_head: Callable[[float], bytes] | None = None
+    """Reads what makes its compiled form explain itself, before a deadline; None where there is nothing to read."""
 
     def named(self, name: str) -> dict[str, str | bool]:
         """The model as replies name it."""
@@ -180,7 +184,8 @@ class Opener:
             self._refuse(report, _Retry(math.inf, math.inf), error)
             return None
         self._retries.pop(report.model_sha256, None)
-        return _loaded(report.fingerprint, snapshot, opened, phases, compiled_only=report.compiled_only)
+        loaded = _loaded(report.fingerprint, snapshot, opened, phases, compiled_only=report.compiled_only)
+        return replace(loaded, read_head=partial(self._compiled.head, report)) if report.head_sha256 else loaded
 
     def _refuse(self, report: Report, retry: _Retry, error: ModelError) -> None:
         self._retries[report.model_sha256] = retry
@@ -222,6 +227,4 @@ def _loaded(
 
 def _renamed(model: LoadedModel, snapshot: Snapshot) -> LoadedModel:
     """The same model under the objects that hold it now."""
-    from copy import replace
-
     return replace(model, identity=snapshot.identity, updated=snapshot.updated)

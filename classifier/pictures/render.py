@@ -212,11 +212,11 @@ def _resized(image: Image, spec: Preprocessing) -> Image:
     if spec.resize == "stretch":
         return image.resize((width, height), resample)
     if spec.resize == "crop":
-        return image.resize((width, height), resample, box=_crop_box(image.size, width, height))
+        return image.resize((width, height), resample, box=crop_box(image.size, width, height))
     return _padded(image, width, height, resample)
 
 
-def _crop_box(size: tuple[int, int], width: int, height: int) -> tuple[int, int, int, int]:
+def crop_box(size: tuple[int, int], width: int, height: int) -> tuple[int, int, int, int]:
     """Return the centred box of the target's aspect ratio (`load_img(keep_aspect_ratio=True)`), never empty."""
     crop_width = max(1, min(size[0], size[1] * width // height))
     crop_height = max(1, min(size[1], size[0] * height // width))
@@ -227,8 +227,13 @@ def _crop_box(size: tuple[int, int], width: int, height: int) -> tuple[int, int,
 def _padded(image: Image, width: int, height: int, resample: Any) -> Image:  # noqa: ANN401  (an enum of Pillow's)
     from PIL import Image as Pillow
 
-    scale = min(width / image.width, height / image.height)
-    inner = max(1, min(width, round(image.width * scale))), max(1, min(height, round(image.height * scale)))
+    inner = inner_size(image.size, width, height)
     canvas = Pillow.new(image.mode, (width, height))
     canvas.paste(image.resize(inner, resample), ((width - inner[0]) // 2, (height - inner[1]) // 2))
     return canvas
+
+
+def inner_size(size: tuple[int, int], width: int, height: int) -> tuple[int, int]:
+    """The width and height that a picture of that size has within its black borders."""
+    scale = min(width / size[0], height / size[1])
+    return max(1, min(width, round(size[0] * scale))), max(1, min(height, round(size[1] * scale)))

@@ -7,7 +7,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from classifier.web.responses import prefers_text
+from classifier.web.responses import prefers_png, prefers_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,13 +18,16 @@ _TAGS = re.compile(r'(?:W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
 
 def entity_tag(request: Request, version: str, object_tag: str) -> str:
-    """The answer's ETag: of the model's version, the object's own ETag, every parameter, and JSON or text.
+    """The answer's ETag: of the model's version, the object's own ETag, every parameter, and JSON, text or picture.
 
     Weak, as two such answers mean the same but differ in their timings. Hashed, as the object's tag may be the MD5 of
     its content, which no caller needs to know.
     """
-    as_text = prefers_text(request.headers.get("accept", ""))
-    decisive = json.dumps([version, object_tag, sorted(request.query), as_text])
+    accept = request.headers.get("accept", "")
+    form: bool | str = prefers_text(accept)
+    if any(name == "explain" for name, _ in request.query) and prefers_png(accept):
+        form = "png"
+    decisive = json.dumps([version, object_tag, sorted(request.query), form])
     return f'W/"{hashlib.sha256(decisive.encode()).hexdigest()[:32]}"'
 
 

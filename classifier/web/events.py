@@ -237,4 +237,4 @@ def _body(event: Mapping[str, Any]) -> bytes:
 
 
 def _proxy_reply(response: Response) -> dict[str, Any]:
-    return {"statusCode": response.status, "body": response.body, "isBase64Encoded": False}
+    return {"statusCode": response.status, "body": response.body, "isBase64Encoded": response.base64}

@@ -18,7 +18,7 @@ LINK = "imagelink"
 WITHOUT_SPACES = (LINK, "image")
 """A URL contains no space and base64 neither: a `+` in these is a plus, also where the caller did not encode it."""
 
-KNOWN = (LINK, "s3key", "image", "images", "top", "model")
+KNOWN = (LINK, "s3key", "image", "images", "top", "explain", "model")
 """What /classify reads. Whatever asks for a parameter more puts its name here."""
 ALIASES = {
     **dict.fromkeys(("url", "uri", "link", "href", "src", "img", "image_url", "imageurl", "image_link"), LINK),

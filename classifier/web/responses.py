@@ -16,14 +16,17 @@ if TYPE_CHECKING:
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 NOT_SURE = "not sure: "
+PNG = "image/png"
+_LABEL_CHARS = 200
 
 
 class Response(Record):
-    """A status, headers (names in lower case) and a text body; nothing that we answer is binary."""
+    """A status, headers (names in lower case) and a body: text, or bytes in base64."""
 
     status: int
     headers: Mapping[str, str] = {}
     body: str = ""
+    base64: bool = False
 
     @property
     def reason(self) -> str:
@@ -64,16 +67,27 @@ def error_headers(error: ClassifierError) -> Mapping[str, str]:
 
 
 def classification_response(reply: Mapping[str, Any], *, as_text: bool) -> Response:
-    """The reply of a classification, as JSON or as one `label (score = 0.98710)` a line.
+    """The reply of a classification: JSON, or one `label (score = 0.98710)` a line, or the `overlay` in it.
 
     Where the model has a threshold and the best score doesn't reach it, `not sure: ` comes before the first.
     """
     headers = {"server-timing": server_timing(reply["timings_ms"])}
+    if "overlay" in reply:
+        return _overlay_response(reply, headers)
     if not as_text:
         return json_response(reply, headers=headers)
     lines = (f"{printable(_utf8(item['label']))} (score = {item['score']:.5f})\n" for item in reply["predictions"])
     doubt = "" if reply.get("sure", True) else NOT_SURE
     return _response(200, TEXT, headers | {"x-model-version": reply["model"]["version"]}, doubt + "".join(lines))
+
+
+def _overlay_response(reply: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
+    """The picture; which label it explains, and how, is in a header, as JSON in ASCII."""
+    explanation = reply["explanation"]
+    said = {"label": explanation["label"][:_LABEL_CHARS], "method": explanation["method"]}
+    told = {"x-model-version": reply["model"]["version"], "x-explanation": json.dumps(said)}
+    made = _response(200, PNG, {**headers, **told}, reply["overlay"])
+    return Response(made.status, made.headers, made.body, base64=True)
 
 
 def server_timing(timings_ms: Mapping[str, float]) -> str:
@@ -83,10 +97,19 @@ def server_timing(timings_ms: Mapping[str, float]) -> str:
 
 def prefers_text(accept: str) -> bool:
     """Whether an Accept header (RFC 9110, 12.5.1) ranks text/plain before application/json; a tie is JSON's."""
+    return _prefers(accept, "text/plain", "text/*")
+
+
+def prefers_png(accept: str) -> bool:
+    """The same of image/png: an `<img>` asks so."""
+    return _prefers(accept, PNG, "image/*")
+
+
+def _prefers(accept: str, *names: str) -> bool:
     ranks = dict(_media_range(part) for part in accept.split(",") if part.strip())
-    text, text_named = _rank(ranks, "text/plain", "text/*")
+    wanted, wanted_named = _rank(ranks, *names)
     document, document_named = _rank(ranks, JSON, "application/*")
-    return text > document or (text == document > 0 and text_named > document_named)
+    return wanted > document or (wanted == document > 0 and wanted_named > document_named)
 
 
 def _rank(ranks: Mapping[str, float], *names: str) -> tuple[float, bool]:

@@ -14,6 +14,7 @@ from classifier.errors import (
 from classifier.records import Record
 from classifier.web import parameters
 from classifier.web.bodies import Budget, json_type, read_json
+from classifier.web.responses import prefers_png
 from classifier.web.uploads import PICTURE_FIELDS, decode_base64, picture_in, picture_of, read_form
 
 if TYPE_CHECKING:
@@ -52,11 +53,19 @@ type Source = Link | Key | Upload
 SOURCES = (Link, Key, Upload)
 
 
+class Explain(Record):
+    """What to explain: a label, None for the best one; and whether as a picture, instead of the reply."""
+
+    label: str | None
+    png: bool = False
+
+
 class Question(Record):
     """One picture to classify; `top` is the most predictions wanted, None for the model's own number."""
 
     source: Source
     top: int | None
+    explain: Explain | None = None
 
 
 class Batch(Record):
@@ -83,7 +92,7 @@ class Unread(Record):
     name: str
 
 
-type Given = Source | Top | Several | Unread
+type Given = Source | Top | Several | Explain | Unread
 
 
 def read_question(
@@ -99,10 +108,12 @@ def read_question(
     given = [*query, *body]
     lists = [item for item in given if isinstance(item, Several)]
     if not lists:
-        return _question(given)
+        question = _question(given)
+        return question if question.explain is None else _in_form(question, question.explain, request)
     if len(lists) > 1 or any(isinstance(item, SOURCES) for item in given):
         raise AmbiguousInputError("images and another source", public="Give either images or one picture, not both.")
     items, top = lists[0].items, _only_top(given)
+    _check_unexplained(_only_explain(given))
     if not isinstance(items, list):
         raise RequestError(public="images must be a list of objects, in JSON.")
     if not items:
@@ -119,14 +130,26 @@ def _question(given: Iterable[Given], top: int | None = None) -> Question:
         raise MissingInputError(public=f"{MissingInputError.text} {parameters.hint(unread)}".rstrip())
     if len(sources) > 1:
         raise AmbiguousInputError(f"{len(sources)} sources: {', '.join(source.kind for source in sources)}")
-    return Question(sources[0], _only_top(given) or top)
+    return Question(sources[0], _only_top(given) or top, _only_explain(given))
+
+
+def _in_form(question: Question, explain: Explain, request: Request) -> Question:
+    png = prefers_png(request.headers.get("accept", ""))
+    return Question(question.source, question.top, Explain(explain.label, png=png))
+
+
+def _check_unexplained(explain: Explain | None) -> None:
+    if explain is not None:
+        raise RequestError(public="explain is for one picture at a time: send it without images.")
 
 
 def _question_of(item: object, top: int | None, max_image_bytes: int) -> Question | ClassifierError:
     try:
         if not isinstance(item, dict):
             raise RequestError(public=f"Each of images must be an object, not {json_type(item)}.")
-        return _question(list(_from_fields(item.items(), max_image_bytes)), top)
+        question = _question(list(_from_fields(item.items(), max_image_bytes)), top)
+        _check_unexplained(question.explain)
+        return question
     except ClassifierError as error:
         return error
 
@@ -136,6 +159,13 @@ def _only_top(given: Iterable[Given]) -> int | None:
     if len(tops) > 1:
         raise RequestError(public="top was given more than once.")
     return tops[0] if tops else None
+
+
+def _only_explain(given: Iterable[Given]) -> Explain | None:
+    found = [item for item in given if isinstance(item, Explain)]
+    if len(found) > 1:
+        raise RequestError(public="explain was given more than once.")
+    return found[0] if found else None
 
 
 def _from_body(request: Request, max_image_bytes: int, budget: Callable[[], Budget]) -> Iterable[Given]:
@@ -180,6 +210,8 @@ def _from_fields(fields: Iterable[tuple[str, Any]], max_image_bytes: int) -> Ite
             yield Top(_top(value))
         elif name == "images":
             yield Several(value)
+        elif name == "explain":
+            yield from _explain(value)
         else:
             yield Unread(str(name))
 
@@ -206,6 +238,16 @@ def _top(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_TOP:
         raise RequestError(public=f"top must be a whole number from 1 to {MAX_TOP}.")
     return value
+
+
+def _explain(value: object) -> Iterable[Explain]:
+    """What `explain` asks for: true for the best label, a label, or nothing."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if not isinstance(value, str | bool):
+        raise RequestError(public=f"explain must be true or a label, not {json_type(value)}.")
+    said = str(value).lower()
+    return () if said == "false" else (Explain(None if said == "true" else str(value)),)
 
 
 def _as_text(body: bytes) -> str | None:

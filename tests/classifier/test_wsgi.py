@@ -166,3 +166,12 @@ def test_gunicorn_serves_it(served: str) -> None:
         reply = urllib3.request("POST", f"{served}/classify", body=body, headers={"content-type": "image/png"})
         assert (reply.status, reply.json()["error"]["code"]) == (503, "model_unavailable")
         assert int(reply.headers["retry-after"]) > 0
+
+
+def test_a_picture_is_the_http_apis_to_the_byte(start: Callable[..., Running]) -> None:  # noqa: F811
+    running = start()
+    kinds = ("Content-Type", "image/png"), ("Accept", "image/png")
+    asked_for = asked("POST", "/classify?explain=true", *kinds, body=picture())
+    (status, headers, body), expected = by_wsgi(running, asked_for), by_lambda(running, asked_for)
+    assert (status, headers["content-type"], body) == (200, "image/png", expected[2])
+    assert body.startswith(b"\x89PNG")

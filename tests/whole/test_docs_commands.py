@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.lambda_, pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")]
 README, CALLING = (PROJECT / "README.md").read_text(), (PROJECT / "docs" / "use" / "calling.md").read_text()
+EXPLANATIONS = (PROJECT / "docs" / "use" / "explanations.md").read_text()
 PANTS = next(sample for sample in SAMPLES if sample.parent.name == "pants")
 
 
@@ -72,6 +73,19 @@ def test_every_request_of_the_clients_page_is_answered(service: str, photos: Pat
     # The link's server is a stranger's, who may be out of reach here: what counts is that all of the link arrived.
     refused = json.loads(typed(link.replace("https://example.com", "http://127.0.0.1"), photos))
     assert refused["error"]["code"] == "url_host_not_allowed"
+
+
+def test_what_the_explanations_page_asks_is_answered_by_the_demos_own_map(service: str, photos: Path) -> None:
+    (block,) = re.findall(r"```sh\n(.*?)```", EXPLANATIONS, re.DOTALL)
+    best, named, picture = (line.replace("ENDPOINT", service) for line in block.splitlines())
+    found, plain = (json.loads(typed(command, photos)) for command in (best, best.replace("?explain=true", "")))
+    explanation = found["explanation"]
+    assert (explanation["label"], explanation["method"]) == ("pants", "class activation map")
+    assert (len(explanation["map"]), explanation["box"]) == (6, [0, 0, 1, 1])
+    assert found["predictions"] == plain["predictions"]
+    assert json.loads(typed(named, photos))["explanation"] == explanation
+    typed(picture, photos)
+    assert (photos / "why.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_replys_fields_are_those_that_the_pages_show(service: str, photos: Path) -> None:

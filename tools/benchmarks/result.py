@@ -29,6 +29,8 @@ class Options:
     stock: Path | None = None
     """A folder with the stock plugin's layout; None builds one in `work`."""
     only: str | None = None
+    pictures: Path | None = None
+    """A folder of pictures, in a folder a label; None takes the demo's samples."""
     work: Path = PROJECT / "build" / "bench"
 
     def count(self, usual: int, quick: int = 1) -> int:

@@ -20,7 +20,7 @@ THERE = json.loads(os.environ["API_VALUES"])
 ENCODED = st.sampled_from([*THERE["pictures"], "no base64!"])
 PICTURES = st.sampled_from([*map(base64.b64decode, THERE["pictures"]), b"text"])
 LINKS, KEYS, NAMES = (st.sampled_from(THERE[what]) for what in ("links", "keys", "names"))
-TOP = {"top": st.sampled_from([1, 2, 10_000])}
+TOP = {"top": st.sampled_from([1, 2, 10_000]), "explain": st.sampled_from(["true", "zwei", "no label"])}
 BY_REFERENCE = st.one_of(
     st.fixed_dictionaries({"imagelink": LINKS}, optional=TOP), st.fixed_dictionaries({"s3key": KEYS}, optional=TOP)
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from classifier.bundles.compiled import MODEL, REPORT, parse_report
+from classifier.bundles.compiled import HEAD, MODEL, REPORT, parse_report
 from lifecycle.release import as_bundle
 from local.options import DEMO
 from local.seed import compiled_form, read_bundle
@@ -15,7 +15,7 @@ def test_the_demos_compiled_form_is_of_the_demo_as_it_is() -> None:
     place = compiled_form(DEMO, read_bundle(DEMO))
     assert place is not None, "run: python -m tools.training.compiled_form examples/clothing"
     assert [path.name for path in (DEMO / "compiled").iterdir()] == [place.name]
-    assert sorted(path.name for path in place.iterdir()) == [MODEL, REPORT]
+    assert sorted(path.name for path in place.iterdir()) == [HEAD, MODEL, REPORT]
 
 
 def test_a_bundle_that_was_changed_has_none() -> None:

@@ -1,0 +1,1 @@
+"""Why a picture got its label: heat maps, made for whoever asks."""
