@@ -100,7 +100,7 @@ def build(environ: Mapping[str, str], link_rule: AddressRule | None = None) -> A
     return App(settings, loader, classifier, STARTED, named, partial(_preload, settings), captures)
 
 
-def _loader(store: ModelStore, settings: Settings) -> ModelLoader:
+def _loader(store: ModelStore, settings: Settings, *, canaries: bool = True) -> ModelLoader:
     from classifier import model_memory
     from classifier.engines.opening import Opener
     from model_loader import ModelLoader
@@ -114,7 +114,8 @@ def _loader(store: ModelStore, settings: Settings) -> ModelLoader:
         patience_s=settings.compile_patience_s,
         memory=model_memory.stated(),
     )
-    return ModelLoader(store.bundles, opener, check_s=settings.model_check_s, reload_wait_s=settings.reload_wait_s)
+    check_s, reload_wait_s = settings.model_check_s, settings.reload_wait_s
+    return ModelLoader(store.bundles, opener, check_s=check_s, reload_wait_s=reload_wait_s, canaries=canaries)
 
 
 def _preload(settings: Settings) -> None:
@@ -207,7 +208,7 @@ def _bulk_job() -> BulkJob:
     settings = Settings.from_env(os.environ)
     logs.configure(settings.log_level, settings.metric_namespace)
     store = ModelStore.from_settings(settings, os.environ)
-    return BulkJob.from_settings(_loader(store, settings), store.s3, settings, os.environ)
+    return BulkJob.from_settings(_loader(store, settings, canaries=False), store.s3, settings, os.environ)
 
 
 if os.environ.get("_HANDLER") == "handler.classify":

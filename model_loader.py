@@ -1,5 +1,7 @@
 """The warm model: loaded before the first request, kept for the next, exchanged whole when S3 holds a newer one.
 
+Where `published.json` names a canary, a second one is loaded after it; nobody who is not its caller waits for that.
+
 Loading runs in a thread of its own, one at a time. INIT has it begin, and what needs no TensorFlow come to its end. A
 request waits for it only as long as it can afford: the first one until its deadline (then 503, and loading goes on),
 later ones at most `reload_wait_s`, then the old model answers. Lambda freezes the function between requests, so that
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from classifier.bundles.reader import BundleReader, View
+    from classifier.engines.canary import CanaryKeeper, WarmCanary
     from classifier.engines.opening import LoadedModel, Opener
 
 CHECK_TIMEOUT_S = 2.0
@@ -43,9 +46,13 @@ REFUSED = {"models_refused": 1}
 class ModelLoader:
     """Keeps one model warm and current."""
 
-    def __init__(self, reader: BundleReader, opener: Opener, *, check_s: float, reload_wait_s: float) -> None:
+    def __init__(
+        self, reader: BundleReader, opener: Opener, *, check_s: float, reload_wait_s: float, canaries: bool = True
+    ) -> None:
+        """`canaries`: whether a canary is loaded, too; who answers no callers has no use for one."""
         self._reader = reader
         self._opener = opener
+        self._canaries = canaries
         self._check_s = check_s
         self._reload_wait_s = reload_wait_s
         self._lock = threading.Lock()
@@ -57,6 +64,7 @@ class ModelLoader:
         self._wanted = threading.Event()
         self._begun = threading.Event()
         self._looked = 0.0
+        self._second: CanaryKeeper | None = None
 
     @property
     def current(self) -> LoadedModel | None:
@@ -67,6 +75,18 @@ class ModelLoader:
     def refusal(self) -> ModelError | None:
         """Why the newest bundle does not serve, while an older one does; None when the newest serves."""
         return self._refusal if self._current is not None else None
+
+    @property
+    def canary(self) -> WarmCanary | None:
+        """The second model that `published.json` names, loaded or not; None if it names none."""
+        return None if self._second is None else self._second.canary
+
+    def acquire_canary(self, deadline: float) -> LoadedModel | None:
+        """The canary's model, waited for as a newer model is; None if it isn't there then: the stable one answers."""
+        if self._job is not None and self.canary is not None and self.canary.awaited:
+            self._job.over.wait(max(0.0, min(self._reload_wait_s, deadline - time.monotonic())))
+        canary = self.canary
+        return None if canary is None else canary.model
 
     def acquire(self, deadline: float) -> LoadedModel:
         """The model to answer with; `deadline` by time.monotonic().
@@ -108,15 +128,15 @@ class ModelLoader:
 
     def _start_job_if_due(self) -> _Job | None:
         with self._lock:
-            if self._job is not None and not self._job.done.is_set():
+            if self._job is not None and not self._job.over.is_set():
                 return self._job
             if time.monotonic() < self._next_check:
                 return self._job
             self._job = _Job(self._refresh)
             return self._job
 
-    def _refresh(self) -> None:
-        """Look for a newer bundle and adopt it. Only for the job's thread."""
+    def _refresh(self) -> Callable[[], None] | None:
+        """Look for a newer bundle and adopt it; what is left to do for a canary. Only for the job's thread."""
         self._next_check = time.monotonic() + self._check_s
         try:
             self._look_until_unchanged()
@@ -128,6 +148,7 @@ class ModelLoader:
             logs.emit("warning", sentence, error=error, fields={"checks_failed": 1})
         finally:
             self._begun.set()
+        return None if self.canary is None else self._load_canary
 
     def _look_until_unchanged(self) -> None:
         for _ in range(CHANGES_TOLERATED):
@@ -148,6 +169,7 @@ class ModelLoader:
                 logs.emit("error", sentence, error=error, fields=REFUSED)
                 return
             raise
+        self._follow_canary(view)
         newest = view.newest
         if self._current is None:
             self._adopt_first(view)
@@ -226,7 +248,8 @@ class ModelLoader:
 
     def _adopt(self, snapshot: Snapshot, view: View) -> None:
         """Open the snapshot's model, warmed up, then replace the current one in one assignment."""
-        loaded = self._opener.open(snapshot, view, self._current, time.monotonic() + READ_TIMEOUT_S, self._until_wanted)
+        opener = self._second or self._opener
+        loaded = opener.open(snapshot, view, self._current, time.monotonic() + READ_TIMEOUT_S, self._until_wanted)
         if loaded is not None:
             self._replace(loaded)
 
@@ -239,6 +262,21 @@ class ModelLoader:
         fields = {"version": loaded.version, "engine": loaded.engine.name, "models_loaded": 1}
         logs.emit("info", "model loaded", fields=fields | metrics.durations(rounded))
 
+    def _follow_canary(self, view: View) -> None:
+        """What S3 says of a canary, as far as it holds at once."""
+        if self._second is None:
+            if view.canary is None or not self._canaries:
+                return
+            from classifier.engines.canary import CanaryKeeper
+
+            self._second = CanaryKeeper(self._opener)
+        self._second.follow(view)
+
+    def _load_canary(self) -> None:
+        if self._second is not None and self._current is not None:
+            again_s = self._second.load(self._current, in_init=not self._wanted.is_set())
+            self._next_check = min(self._next_check, time.monotonic() + again_s)
+
 
 def _judged(snapshot: Snapshot, view: View) -> tuple[object, ...]:
     """What a refusal is about: the bundle, and the reports there were, as one more may be of a form that fits."""
@@ -246,21 +284,32 @@ def _judged(snapshot: Snapshot, view: View) -> tuple[object, ...]:
 
 
 class _Job:
-    """One look for a newer model, in a thread; `error` is why it failed."""
+    """One look for a newer model, in a thread; `error` is why it failed.
 
-    def __init__(self, work: Callable[[], None]) -> None:
-        self.done = threading.Event()
+    `done`: the model that serves is settled; `over`: what that left to do is done, too.
+    """
+
+    def __init__(self, work: Callable[[], Callable[[], None] | None]) -> None:
+        self.done, self.over = threading.Event(), threading.Event()
         self.error: ClassifierError | None = None
         self._work = work
         threading.Thread(target=self._run, name="model-loader", daemon=True).start()
 
     def _run(self) -> None:
+        rest = self._guarded(self._work)
+        if rest is None:
+            self.over.set()
+        self.done.set()
+        if rest is not None:
+            self._guarded(rest)
+            self.over.set()
+
+    def _guarded[Left](self, work: Callable[[], Left]) -> Left | None:
         try:
-            self._work()
+            return work()
         except ClassifierError as error:
             self.error = error
         except Exception as error:  # noqa: BLE001 - a thread's last resort: log it, tell the waiting request
             logs.emit("error", "loading a model failed unexpectedly", error=error, fields=REFUSED)
             self.error = ClassifierError(f"loading: {error!r}")
-        finally:
-            self.done.set()
+        return None

@@ -190,6 +190,10 @@ class App:
         keeping = self._captures.begin() if self._captures else None
         read = stored.read if stored else partial(classifier.read, question.source)
         answered = classifier.classify(question, phases, exchange.deadline, keeping.reading(read) if keeping else read)
+        if "role" in exchange.log:
+            from classifier.callers import observe
+
+            observe(classifier, question, answered, exchange)
         timings = _timings(phases, loader, warm=warm)
         exchange.log.update(model=answered["model"], timings_ms=timings, **metrics.doubts([answered]))
         if keeping:
@@ -226,29 +230,34 @@ class App:
             names.append(str(request.document["model"]))
         if len(set(names)) > 1:
             raise RequestError(public="model was given more than once.")
-        return self._by_name(names[0] if names else "", exchange.deadline)
+        return self._by_name(names[0] if names else "", exchange)
 
-    def _by_name(self, name: str, deadline: float) -> tuple[Classifier, ModelLoader]:
-        if name in ("", self._settings.model_name):
-            return self._classifier, self._loader
-        if self._named_models is None:
-            raise NotFoundError("no named models", public="There is no model of this name.")
-        loader = self._named_models().get(name, deadline)
-        return replace(self._classifier, models=loader, model_name=name), loader
+    def _by_name(self, name: str, exchange: Exchange) -> tuple[Classifier, ModelLoader]:
+        classifier, loader = self._classifier, self._loader
+        if name not in ("", self._settings.model_name):
+            if self._named_models is None:
+                raise NotFoundError("no named models", public="There is no model of this name.")
+            loader = self._named_models().get(name, exchange.deadline)
+            classifier = replace(classifier, models=loader, model_name=name)
+        if loader.canary is None:
+            return classifier, loader
+        from classifier.callers import for_caller
+
+        return for_caller(classifier, loader, exchange, self._settings.caller_header), loader
 
     def _health(self, exchange: Exchange) -> Response:
         current = self._loader.current
         model = None if current is None else current.named(self._settings.model_name)
         state = "cold" if current is None else "warm"
-        told = {"status": "ok", "state": state, "model": model, **_refused(self._loader)}
+        told = {"status": "ok", "state": state, "model": model, **_beside(self._loader)}
         return json_response({**told, "request_id": exchange.request_id})
 
     def _model(self, exchange: Exchange) -> Response:
         classifier, loader = self._asked(exchange)
-        current = loader.acquire(exchange.deadline)
+        current: Any = classifier.models.acquire(exchange.deadline)
         told = self._descriptions.of(current, classifier.model_name, exchange.deadline)
         feedback = {"feedback": True} if self._captures else {}
-        return json_response({**told, **_refused(loader), **feedback, "request_id": exchange.request_id})
+        return json_response({**told, **_beside(loader), **feedback, "request_id": exchange.request_id})
 
     def _show_examples(self, exchange: Exchange) -> Response:
         return self._descriptions.examples.response(exchange.request_id, exchange.deadline)
@@ -264,26 +273,24 @@ class App:
 
         assert self._captures is not None
         until = exchange.deadline
-        known = lambda name: self._by_name(name, until)[1].acquire(until).serving.labels  # noqa: E731
+        known = lambda name: self._by_name(name, exchange)[0].models.acquire(until).serving.labels  # noqa: E731
         return answer(exchange, self._captures, known)
 
     def _serve(self, exchange: Exchange) -> Response:
-        from classifier.tf_serving.api import ServingApi
-        from classifier.tf_serving.protocol import parse_target
+        from classifier.serving_front import answer
 
-        target = parse_target(exchange.request.method, exchange.request.path)
-        try:
-            classifier, loader = self._by_name(target.name, exchange.deadline)
-        except NotFoundError as error:
-            raise target.not_served() from error
-        pictures = self._settings.max_batch_images
-        return ServingApi(loader, classifier.model_name, classifier.limits, pictures).answer(target, exchange)
+        return answer(self._by_name, exchange, self._settings.max_batch_images)
 
 
-def _refused(loader: ModelLoader) -> dict[str, object]:
-    """That the newest bundle is refused, and an older one serves; the log says why in full."""
+def _beside(loader: ModelLoader) -> dict[str, object]:
+    """That the newest bundle is refused, and an older one serves, and the canary; the log says why in full."""
     refusal = loader.refusal
-    return {} if refusal is None else {"refused": {"code": refusal.code, "message": refusal.public}}
+    told: dict[str, object] = {} if refusal is None else {"refused": {"code": refusal.code, "message": refusal.public}}
+    if loader.canary is None:
+        return told
+    from classifier.callers import described
+
+    return told | described(loader)
 
 
 def _description(_: Exchange) -> Response:

@@ -25,6 +25,7 @@ METRICS: Mapping[tuple[str, ...], tuple[str, ...]] = {
     ),
     ("engine",): ("infer_ms",),
     ("code",): ("errors",),
+    ("role",): ("requests", "server_errors", "ms", "shadowed", "disagreements"),
 }
 """Metrics by their dimensions, which are fields of the line, too. `_ms` says the unit; everything else is a count."""
 

@@ -24,20 +24,21 @@ def _text(value: str) -> str:
     return value
 
 
-def _bucket(value: str) -> str:
-    if "/" in value or ":" in value:
-        raise ValueError(value)
-    return value
+def _matching(pattern: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(value)
+        return value
+
+    return parse
+
+
+_bucket, _header = _matching("[^/:]*"), _matching("[!-~]([ -~]*[!-~])?")
+_header_name = _matching("[A-Za-z0-9-]*")
 
 
 def _prefix(value: str) -> str:
     return value.strip("/") + "/" if value.strip("/") else ""
-
-
-def _header(value: str) -> str:
-    if not re.fullmatch("[!-~]([ -~]*[!-~])?", value):
-        raise ValueError(value)
-    return value
 
 
 def _whole(value: str) -> int:
@@ -209,6 +210,9 @@ class Settings(Record, kw_only=True):
         "27",
         "seconds",
         "after this an HTTP caller gets 503 instead of a gateway time-out",
+    )
+    caller_header: str = _setting(
+        "CALLER_HEADER", _header_name, "", "a header's name, or empty", "header that tells callers apart to a canary"
     )
     cors_allow_origin: str = _setting(
         "CORS_ALLOW_ORIGIN", _text, "*", "an origin, * or empty", "who may call from a browser"

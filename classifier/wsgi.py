@@ -50,6 +50,7 @@ class Wsgi:
             query=parameters.encoded(event.get("QUERY_STRING") or ""),
             headers=headers,
             body=event[BODY],
+            address=event.get("REMOTE_ADDR") or "",
         )
 
     def render(self, response: Response) -> Reply:

@@ -30,7 +30,7 @@ ROLES: Mapping[str, Role] = {
 }
 REQUIRED: tuple[Role, ...] = ("architecture", "weights")
 PUBLISHED = "published.json"
-_PUBLISHED = Fields({"objects": dict}, {"replaced": {str: str}})
+_PUBLISHED = Fields({"objects": dict}, {"replaced": {str: str}, "live_since": int})
 _ENTRY = Fields({"key": str, "etag": str, "version_id": str, "sha256": str, "size": int})
 TIME_STEP_S = 1.0
 """S3's times are whole seconds: of two that differ by n, the moments may lie little more than n - 1 apart."""
@@ -89,6 +89,10 @@ class Publication(Record):
     written: float
     replaced: frozenset[tuple[str, str]] = frozenset()
     """Names and ETags of the objects that had been swapped in by hand before: S3's times are whole seconds."""
+    live_since: float = 0.0
+    """When the model went live, where the document was written again since for its canary; 0: when it was written."""
+    canary: Any = None
+    """What it says of a canary, not checked yet: `classifier.bundles.canary` reads it where there is one."""
 
 
 def choose(
@@ -106,7 +110,8 @@ def choose(
         for part in _current(info for info in objects if publication is None or _is_newer(info, publication))
         if not (part.role in pinned and pinned[part.role].etag == part.etag)
     }
-    newest = max((part.modified for part in swapped.values()), default=since)
+    live = (publication.live_since or since) if publication else since
+    newest = max((part.modified for part in swapped.values()), default=live)
     quiet_s = _surely(settle_s)
     if swapped and now - newest < quiet_s:
         return Unsettled(quiet_s - (now - newest))
@@ -155,10 +160,16 @@ def parse_publication(data: bytes, written: float, prefix: str) -> Publication:
     what = f"{prefix}{PUBLISHED}"
     document: Mapping[str, Any] = read_object(data, what)
     check(document, _PUBLISHED, what)
-    entries = {name: entry for name, entry in document["objects"].items() if name in ROLES}
+    parts = pinned_parts(document["objects"], written, prefix, what)
+    replaced, live_since = frozenset(document.get("replaced", {}).items()), float(document.get("live_since", 0))
+    return Publication(parts, written, replaced, live_since, document.get("canary"))
+
+
+def pinned_parts(objects: Mapping[str, Any], written: float, prefix: str, what: str) -> tuple[Part, ...]:
+    """The parts that `objects` pins, ModelError if one is malformed; `what` names the document in errors."""
+    entries = {name: entry for name, entry in objects.items() if name in ROLES}
     check(entries, {str: _ENTRY}, f"{what}.objects")
-    parts = tuple(_pinned(name, entry, written, prefix) for name, entry in entries.items())
-    return Publication(parts, written, frozenset(document.get("replaced", {}).items()))
+    return tuple(_pinned(name, entry, written, prefix) for name, entry in entries.items())
 
 
 def fingerprint(digests: Mapping[Role, str]) -> str:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from mmap import mmap
 
+    from classifier.bundles.canary import Plan
     from classifier.s3.listing import Listing, ObjectInfo
 
 MAX_PUBLISHED_BYTES = 1_000_000
@@ -62,6 +63,7 @@ class View(Record):
     reports: tuple[ObjectInfo, ...]
     """Reports of compiled forms, newest first."""
     now: float
+    canary: Plan | None = None
 
 
 class BundleReader:
@@ -81,9 +83,16 @@ class BundleReader:
         """
         listing = self._listing(deadline)
         own = [info for info in listing.objects if "/" not in info.key.removeprefix(self._prefix)]
-        newest = choose(own, self._published(own, deadline), listing.server_time, self._settle_s)
+        publication = self._published(own, deadline)
+        newest = choose(own, publication, listing.server_time, self._settle_s)
         newest = self._settled(newest, listing.server_time)
-        return View(newest, reports_in(listing.objects, self._prefix), listing.server_time)
+        canary = self._canary(publication, newest) if publication and publication.canary is not None else None
+        return View(newest, reports_in(listing.objects, self._prefix), listing.server_time, canary)
+
+    def _canary(self, publication: Publication, newest: Snapshot | Unsettled | None) -> Plan | None:
+        from classifier.bundles.canary import plan_of
+
+        return plan_of(publication, newest, self._prefix)
 
     def look_aside(self, deadline: float) -> View:
         """The same without what is newest, for when `published.json` can't be read and an older bundle has to do."""

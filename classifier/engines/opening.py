@@ -115,6 +115,10 @@ class Opener:
             raise self._too_large[snapshot.identity]
         TENSORFLOW.check_file(snapshot.weights.size, self._memory, published=snapshot.weights.sha256 is not None)
 
+    def forget_size(self, snapshot: Snapshot) -> None:
+        """Try the snapshot again, though it did not fit: there is more room now."""
+        self._too_large.pop(snapshot.identity, None)
+
     def open_compiled(self, snapshot: Snapshot, view: View, deadline: float) -> LoadedModel | None:
         """The snapshot's model if its compiled form can serve now, and nothing else; `deadline` as above."""
         report = self._report(snapshot, view, deadline)

@@ -46,12 +46,14 @@ class ServingApi:
     model_name: str
     limits: ImageLimits
     max_pictures: int
+    others: tuple[Model, ...] = ()
+    """Versions that are served beside, for a status to name."""
 
     def answer(self, target: Target, exchange: Exchange) -> Response:
         """The reply. RequestError and its kin for what can't be read, wherever possible before a model is loaded."""
         match target.action:
             case "status":
-                return json_response(status_of(self._model(target, exchange)))
+                return json_response(status_of(self._model(target, exchange), *self.others))
             case "metadata":
                 return json_response(metadata_of(self._model(target, exchange), self.model_name))
             case "predict":

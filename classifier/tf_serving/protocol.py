@@ -72,6 +72,10 @@ class Target:
         what = f"Latest({name})" if self.version is None else f"Specific({name}, {self.version})"
         return NotFoundError("no such model", public=f"Servable not found for request: {what}")
 
+    def names(self, model: Model) -> bool:
+        """Whether it names this very model, by version or by the fingerprint as a label."""
+        return self.version == version_of(model) or self.label == model.version
+
     def check(self, model: Model) -> None:
         """RequestError or NotFoundError if `model` is not of the version or label that was asked for."""
         if self.label not in (None, STABLE, model.version):
@@ -114,10 +118,11 @@ def version_of(model: Model) -> int:
     return int(model.updated)
 
 
-def status_of(model: Model) -> dict[str, Any]:
-    """A loaded model as GetModelStatus describes it."""
+def status_of(*models: Model) -> dict[str, Any]:
+    """Loaded models as GetModelStatus describes them, the newest version first."""
     ok = {"error_code": "OK", "error_message": ""}
-    return {"model_version_status": [{"version": str(version_of(model)), "state": "AVAILABLE", "status": ok}]}
+    numbers = sorted(map(version_of, models), reverse=True)
+    return {"model_version_status": [{"version": str(one), "state": "AVAILABLE", "status": ok} for one in numbers]}
 
 
 def metadata_of(model: Model, name: str) -> dict[str, Any]:

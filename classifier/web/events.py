@@ -43,6 +43,8 @@ class Request(Record, kw_only=True):
     body: bytes = b""
     document: Mapping[str, Any] | None = None
     """The event itself, when the function was invoked directly."""
+    address: str = ""
+    """Where the request came from, as the front door saw it; empty where that does not say."""
 
     @property
     def direct(self) -> bool:
@@ -77,6 +79,7 @@ class HttpApi:
             query=parameters.encoded(event.get("rawQueryString") or ""),
             headers=_lower_case(event.get("headers")),
             body=_body(event),
+            address=str(context["http"].get("sourceIp") or ""),
         )
 
     def render(self, response: Response) -> dict[str, Any]:
@@ -100,6 +103,7 @@ class RestApi:
             query=parameters.decoded(_pairs(event)),
             headers=_joined(event.get("multiValueHeaders")) or _lower_case(event.get("headers")),
             body=_body(event),
+            address=str(_mapping(context.get("identity")).get("sourceIp") or ""),
         )
 
     def render(self, response: Response) -> dict[str, Any]:
@@ -116,12 +120,14 @@ class LoadBalancer:
 
     def read(self, event: Mapping[str, Any]) -> Request:
         query = "&".join(f"{name}={'' if value is None else value}" for name, value in _pairs(event))
+        headers = _joined(event.get("multiValueHeaders")) or _lower_case(event.get("headers"))
         return Request(
             method=event["httpMethod"].upper(),
             path=unquote(event["path"] or "/"),
             query=parameters.encoded(query),
-            headers=_joined(event.get("multiValueHeaders")) or _lower_case(event.get("headers")),
+            headers=headers,
             body=_body(event),
+            address=headers.get("x-forwarded-for", "").rpartition(",")[2].strip(),  # the load balancer's own entry
         )
 
     def render(self, response: Response) -> dict[str, Any]:

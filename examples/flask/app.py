@@ -37,7 +37,8 @@ def create_app(environ: Mapping[str, str] = os.environ) -> Flask:
     store = ModelStore.from_settings(settings, environ)
     engine, patience_s = settings.engine, settings.compile_patience_s
     opener = Opener(store.bundles, store.compiled, open_keras, open_litert, engine=engine, patience_s=patience_s)
-    loader = ModelLoader(store.bundles, opener, check_s=settings.model_check_s, reload_wait_s=settings.reload_wait_s)
+    checks = {"check_s": settings.model_check_s, "reload_wait_s": settings.reload_wait_s}
+    loader = ModelLoader(store.bundles, opener, **checks, canaries=False)
     pictures = ImageStore(store.s3, "", "images/", settings.max_image_bytes)
     limits = ImageLimits.from_settings(settings, environ)
     name, no_links = settings.model_name, lambda *_: b""

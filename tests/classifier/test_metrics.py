@@ -55,6 +55,12 @@ def logged(capsys: pytest.CaptureFixture[str], fields: dict[str, Any]) -> dict[s
             EVERY | {"server_errors": 1, "errors code=model_loading": 1},
         ),
         ({"request_id": "r", "cold_start": False, "model": None, "timings_ms": {}}, 200, EVERY),
+        (
+            {"request_id": "r", "cold_start": False, "role": "canary", "shadowed": 1, "disagreements": 0},
+            200,
+            EVERY
+            | {f"{name} role=canary": number for name, number in {**EVERY, "shadowed": 1, "disagreements": 0}.items()},
+        ),
         (GOOD | {"timings_ms": {"pull": 9.0, "load": 30.0}}, 200, EVERY | {"load_ms": 30.0}),
     ],
 )
@@ -100,5 +106,5 @@ def test_the_time_of_the_metrics_is_the_lines(capsys: pytest.CaptureFixture[str]
 
 def test_metrics_that_could_multiply_are_few() -> None:
     """Each value of a dimension is paid by the month: docs/operate/logs.md says which fields are worth it."""
-    assert {name for dimensions in metrics.METRICS for name in dimensions} == {"engine", "code"}
-    assert sum(map(len, metrics.METRICS.values())) <= 16
+    assert {name for dimensions in metrics.METRICS for name in dimensions} == {"engine", "code", "role"}
+    assert sum(map(len, metrics.METRICS.values())) <= 23

@@ -60,6 +60,7 @@ class Models:
     deadlines: list[float] = field(default_factory=list)
     refusal: ModelError | None = None
     served: LoadedModel = MODEL
+    canary: None = None
 
     init_s: float = 0.0
     """How long loading goes on in INIT."""
