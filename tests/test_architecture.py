@@ -57,6 +57,7 @@ MAY_IMPORT: dict[str, str] = {
     "local": "base bundles",
     "lifecycle": "base bulk bundles compiling composition engines keras_json keras_weights pictures s3 web",
     "tools/parameters": "base",
+    "tools/advisories": "",
     "tools/packaging": "bootstrap bundles compiling engines handler pictures",
     "tools/benchmarks": "bootstrap bundles compiling engines handler local pictures s3 tools/packaging",
     "tools/chaos": "base bundles compiling links local",

@@ -103,11 +103,11 @@ def open_store(source: bytes | mmap | Path, max_bytes: int) -> Iterator[Store]:
         file = h5py.File(BufferFile(source) if isinstance(source, bytes | mmap) else source, "r")
     except (OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"weights: not a whole HDF5 file: {error}") from error
-    with file:
-        try:
+    try:
+        with file:  # closing, too, may find what is broken
             yield Store(file, *_survey(file, max_bytes))
-        except (OSError, KeyError, RuntimeError) as error:
-            raise ModelError(f"weights: broken HDF5 file: {error}") from error
+    except (OSError, KeyError, RuntimeError) as error:
+        raise ModelError(f"weights: broken HDF5 file: {error}") from error
 
 
 def _survey(file: h5py.File, max_bytes: int) -> tuple[dict[str, Dataset], frozenset[str]]:
@@ -128,6 +128,8 @@ def _survey(file: h5py.File, max_bytes: int) -> tuple[dict[str, Dataset], frozen
         if seen > _MAX_OBJECTS:
             raise ModelTooLargeError(f"weights: more than {_MAX_OBJECTS:,} objects")
         for name in group:
+            if isinstance(name, bytes):
+                raise ModelError(f"weights: the name {name!r} in {path or '/'!r} is no UTF-8")
             inner = f"{path}/{name}" if path else name
             if group.id.links.get_info(name.encode()).type != h5py.h5l.TYPE_HARD:
                 raise ModelNotAllowedError(f"weights: {inner!r} is a link to somewhere else")
@@ -150,7 +152,11 @@ def _check_dataset(node: h5py.Dataset, path: str, room: int) -> int:
     filters = {plist.get_filter(number)[0] for number in range(plist.get_nfilters())}
     if not filters <= _FILTERS:
         raise ModelNotAllowedError(f"weights: {path!r} needs HDF5 filter {sorted(filters - _FILTERS)}")
-    if node.dtype.kind == "O" or node.dtype.names is not None or node.shape is None:
+    try:
+        kind = node.dtype.kind
+    except TypeError as error:
+        raise ModelError(f"weights: {path!r} holds what h5py does not know: {error}") from error
+    if kind == "O" or node.dtype.names is not None or node.shape is None:
         raise ModelNotAllowedError(f"weights: {path!r} holds {node.dtype}, not numbers")
     declared = prod(node.shape) * node.dtype.itemsize
     chunk = prod(node.chunks) * node.dtype.itemsize if node.chunks else 0

@@ -29,6 +29,31 @@ def test_each_push_and_pull_request_runs_what_contributors_run() -> None:
     assert "npm test" in runs(workflow["jobs"]["test"])
 
 
+def test_a_release_is_built_twice_compared_checked_and_signed() -> None:
+    workflow = read("workflows/release.yml")
+    build, release = workflow["jobs"]["build"], workflow["jobs"]["release"]
+    assert workflow["on"] == {"push": {"tags": ["v*"]}}
+    assert build["strategy"]["matrix"]["place"] == ["first", "second"]
+    assert "permissions" not in build  # what builds may write nothing
+    assert release["needs"] == "build"
+    done = [step.get("uses", step.get("run", "")).partition("@")[0] for step in release["steps"]]
+    wanted = [
+        "diff --recursive built/first built/second",
+        "JsonStrictValidator",
+        "scripts/advisories built/first/keras-classifier.cdx.json",
+        "actions/attest-build-provenance",
+        "gh release create",
+    ]
+    places = [next(number for number, each in enumerate(done) if one in each) for one in wanted]
+    assert places == sorted(places)
+
+
+def test_advisories_are_asked_for_each_week() -> None:
+    workflow = read("workflows/advisories.yml")
+    assert set(workflow["on"]) == {"workflow_dispatch", "schedule"}
+    assert runs(workflow["jobs"]["ask"])[:3] == ["npm run setup", "scripts/package", "scripts/advisories --update"]
+
+
 def test_the_example_deploys_without_a_key_and_promotes_what_was_verified() -> None:
     workflow = read("examples/deploy.yml")
     dev, prod = workflow["jobs"]["dev"], workflow["jobs"]["prod"]

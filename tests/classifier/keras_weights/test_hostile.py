@@ -163,6 +163,24 @@ def test_a_great_many_objects_are_refused(tmp_path: Path, monkeypatch: pytest.Mo
         load_model(ARCHITECTURE, write(tmp_path / "w.h5", many))
 
 
+def test_a_name_that_is_no_text_is_invalid(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is no UTF-8") as raised:
+        load_model(ARCHITECTURE, write(tmp_path / "w.h5", lambda file: file.create_group(b"\xff\xfe")))
+    assert raised.value.code == "model_invalid"
+
+
+def test_a_type_that_h5py_does_not_know_is_invalid(tmp_path: Path) -> None:
+    """As HDF Group's reproducers of CVE-2024-29158, -32605 and -33876 have it: a reference of an undefined kind."""
+    import h5py
+
+    data = write(tmp_path / "w.h5", lambda file: file.create_dataset("r", (1,), h5py.ref_dtype))
+    reference = b"\x17\x00\x00\x00\x08\x00\x00\x00"  # class 7 of version 1, kind 0: an object
+    assert data.count(reference) == 1
+    with pytest.raises(ModelError, match="holds what h5py does not know") as raised:
+        load_model(ARCHITECTURE, data.replace(reference, b"\x47\x12" + reference[2:]))
+    assert raised.value.code == "model_invalid"
+
+
 @pytest.mark.parametrize("length", [0, 1, 8, 100, 1_000, -1])
 def test_a_truncated_file_is_invalid(tmp_path: Path, length: int) -> None:
     data = write(tmp_path / "w.h5", lambda _: None)

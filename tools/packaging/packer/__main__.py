@@ -10,7 +10,7 @@ from pathlib import Path
 
 def main(argv: list[str]) -> int:
     """Parse the command line, build, and say what came out. 1 when the package is over a limit or does not work."""
-    from tools.packaging.packer import build, check, pack
+    from tools.packaging.packer import build, check, pack, sbom
 
     parser = argparse.ArgumentParser(prog="packer", description=__doc__)
     parser.add_argument("--installed", type=Path, required=True, help="folder of installed requirements")
@@ -28,7 +28,7 @@ def main(argv: list[str]) -> int:
     order.work.mkdir(parents=True, exist_ok=True)
     try:
         report = build.build(order)
-    except check.PackageError as error:
+    except (check.PackageError, sbom.SbomError) as error:
         print(f"packer: {error}", file=sys.stderr)
         return 1
     target = order.work / name

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from classifier.bootstrap import archive
 from classifier.bootstrap.dependencies import PACK_NAME
-from tools.packaging.packer import bytecode, check, gather, pack, rules, slim, zipping
+from tools.packaging.packer import bytecode, check, gather, pack, rules, sbom, slim, zipping
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +71,7 @@ def build(order: Order) -> dict[str, Any]:
     with stages.timed("zip"):
         zipping.write(order.service_zip, folder / LIGHT, _packed(order, whole), order.output, level=order.level)
     report = _report(order, folder, dependencies, stages)
+    sbom.write(order.output.with_suffix(".cdx.json"), order.output, whole, dependencies["components"])
     check.sizes(order.output, tmp_bytes=report["tmp_bytes"], ephemeral_mb=order.ephemeral_mb)
     with stages.timed("check"):
         report["check"] = check.run(order.output, whole, order.machine)
@@ -151,7 +152,7 @@ def _key(order: Order) -> str:
 
     sources = sorted(Path(__file__).parent.glob("*.py"))
     digest = hashlib.sha256(json.dumps(sorted(slim.walk(order.installed))).encode())
-    for path in (*sources, rules.RULES_FILE, order.installed / "requirements.txt"):
+    for path in (*sources, rules.RULES_FILE, sbom.NATIVES_FILE, order.installed / "requirements.txt"):
         digest.update(path.read_bytes() if path.is_file() else b"")
     digest.update(repr((order.level, importlib.util.MAGIC_NUMBER, zstandard.ZSTD_VERSION)).encode())
     return digest.hexdigest()
@@ -169,6 +170,7 @@ def _build_dependencies(order: Order, folder: Path) -> dict[str, Any]:
         slim.stage(order.installed, plan.pack, packed, all_rules, mentioned)
         stages.measure("shrunk", _sizes(light) + _sizes(packed))
     with stages.timed("compile"):
+        found = sbom.components(order.installed, {"package": (light, plan.light), "pack": (packed, plan.pack)})
         bytecode.compile_tree(light, all_rules.keeps_source)
         bytecode.compile_tree(packed, all_rules.keeps_source)
         stages.measure("compiled", _sizes(light) + _sizes(packed))
@@ -184,6 +186,7 @@ def _build_dependencies(order: Order, folder: Path) -> dict[str, Any]:
         pack.write_pack(packed, folder / PACK_NAME, name=Path(PACK_NAME).stem, level=order.level, guide=guide)
     shutil.rmtree(packed)
     return {
+        "components": found,
         "seconds": stages.seconds,
         "distributions": stages.distributions,
         "removed": {

@@ -1,0 +1,1 @@
+"""Known faults of what is packaged: the export that the repository keeps, and the comparison with it."""
