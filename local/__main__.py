@@ -22,13 +22,14 @@ from urllib.parse import quote
 
 from local import supply
 from local.cloud import Config, InvocationError, LocalLambda
+from local.framework import TemplateError
 from local.launch import PROJECT, Code, credentials
 from local.narration import sentence
 from local.options import FRONTS, here, parser
 from local.pool import ThrottledError
 from local.seed import SeedError, compiled_form, is_bundle, read_bundle, seed_bundle, seed_compiled, seed_samples
 from local.strict.limits import StrictError
-from local.template import Template, TemplateError, read_template
+from local.template import Template, read_template
 
 if TYPE_CHECKING:
     import argparse

@@ -1,4 +1,4 @@
-"""TensorFlow for whatever needs it: `npm start` installs none, since a model with a compiled form needs none."""
+"""What `npm start` installs only when something needs it: TensorFlow to compile a model, the framework to read."""
 
 from __future__ import annotations
 
@@ -43,7 +43,18 @@ def install(reason: str, *, to: TextIO | None = None) -> None:
         if is_there():
             return
         print(f"{reason} TensorFlow is needed for that, and is installed now.", file=to, flush=True)
-        # The installer is the one that npm calls: it knows the registries, the versions and the progress to show.
-        done = subprocess.run(["node", "scripts/dev.mjs", "setup"], cwd=PROJECT, stdout=sys.stderr, check=False)
-        if done.returncode or not is_there():
+        if not _installed("setup") or not is_there():
             raise SupplyError("TensorFlow could not be installed, so this model can't be compiled or served.")
+
+
+def install_framework(reason: str) -> None:
+    """Install the Serverless Framework, saying why; SupplyError if that fails."""
+    print(f"{reason} The Serverless Framework reads it, and is installed now.", file=sys.stderr, flush=True)
+    if not _installed("framework"):
+        raise SupplyError("the Serverless Framework could not be installed")
+
+
+def _installed(verb: str) -> bool:
+    """Whether npm's installer could: it knows the registries, the versions and the progress to show."""
+    command = ["node", "scripts/dev.mjs", verb]
+    return subprocess.run(command, cwd=PROJECT, stdout=sys.stderr, check=False).returncode == 0

@@ -1,21 +1,14 @@
-"""Functions and buckets as serverless.yml states them, so that local and deployed settings can't drift.
-
-The framework itself reads the file. That takes seconds, so the answer is kept in build/ under a digest of what it
-depends on.
-"""
+"""Functions and buckets as serverless.yml states them, so that local and deployed settings can't drift."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import re
-import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from local.account import ACCOUNT, REGION
 from local.event_bridge import FILTERS, EventRule
+from local.framework import TemplateError, stated
 from local.function import Function
 from local.launch import PROJECT
 from local.s3_changes import S3Trigger
@@ -29,10 +22,6 @@ DEPLOYMENT_BUCKET = "ServerlessDeploymentBucket"
 """The framework's own bucket, which it adds to every stack."""
 
 
-class TemplateError(Exception):
-    """serverless.yml can't be read, or holds a value that means nothing locally."""
-
-
 @dataclass(frozen=True, slots=True)
 class Template:
     """What was read: the first function is the one with the HTTP routes; `buckets` are names by logical id."""
@@ -43,7 +32,7 @@ class Template:
 
 def read_template(stage: str = "dev", *, suffix: str = "", project: Path = PROJECT) -> Template:
     """Return the functions of a stage; `suffix` is appended to names of buckets, as CloudFormation does."""
-    return _functions(_printed(stage, project), stage, suffix)
+    return _functions(stated(stage, project), stage, suffix)
 
 
 def _functions(printed: dict[str, Any], stage: str, suffix: str) -> Template:
@@ -165,48 +154,3 @@ class Resolver:
         if name not in known:
             raise TemplateError(f"serverless.yml: {name} has no meaning in the local Lambda")
         return known[name]
-
-
-def _printed(stage: str, project: Path) -> dict[str, Any]:
-    kept = project / "build" / "serverless" / f"{stage}-{_digest(stage, project)}.json"
-    if kept.exists():
-        return cast("dict[str, Any]", json.loads(kept.read_text()))
-    printed = _print(stage, project)
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    # Two processes may do this at once: each writes its own file and renames it.
-    fresh = kept.with_suffix(f".{os.getpid()}")
-    fresh.write_text(json.dumps(printed))
-    fresh.replace(kept)
-    return printed
-
-
-def _digest(stage: str, project: Path) -> str:
-    text = (project / "serverless.yml").read_text()
-    named = sorted(set(re.findall(r"\$\{env:(\w+)", text)))
-    lock = project / "package-lock.json"
-    parts = [
-        stage,
-        text,
-        lock.read_text() if lock.exists() else "",
-        *(f"{name}={os.environ.get(name)}" for name in named),
-    ]
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-
-
-def _print(stage: str, project: Path) -> dict[str, Any]:
-    command = project / "node_modules" / ".bin" / "serverless"
-    if not command.exists():
-        raise TemplateError("serverless.yml can't be read: the framework is not installed; run `npm ci` first")
-    run = subprocess.run(
-        # One compilation at a time: a laptop has not the cores for what Lambda does side by side.
-        [command, "print", "--format", "json", "--stage", stage, "--param", "compileConcurrency=1"],
-        cwd=project,
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    start = run.stdout.find("{")
-    if run.returncode or start < 0:
-        raise TemplateError(f"serverless.yml can't be read: {(run.stderr or run.stdout).strip()}")
-    return cast("dict[str, Any]", json.loads(run.stdout[start:]))

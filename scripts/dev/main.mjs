@@ -33,12 +33,17 @@ async function test(args) {
 }
 
 async function start(args) {
-  await ready("start");
+  await alone(() => readyPython("start")); // the framework waits until it is needed: local/framework.py
   return run(VENV_PYTHON, ["-m", "local", ...args]);
 }
 
 async function setup() {
   await ready("all");
+  return 0;
+}
+
+async function framework() {
+  await alone(readyNode);
   return 0;
 }
 
@@ -56,10 +61,12 @@ async function lock(args) {
   await compile("requirements-dev.txt", "requirements-dev.in", "--universal");
   const unused = UNUSED.flatMap((one) => ["--no-emit-package", one]);
   await compile("requirements-start.txt", "requirements-start.in", "--universal", ...unused);
+  await ready("all");
+  await step("Reading serverless.yml", VENV_PYTHON, ["-m", "local.framework"]);
   return 0;
 }
 
-const verbs = { start, test, setup, lock };
+const verbs = { start, test, setup, framework, lock };
 
 try {
   const [verb, ...args] = process.argv.slice(2);

@@ -12,9 +12,10 @@ import pytest
 from classifier.bundles.bundle import PUBLISHED, ROLES
 from classifier.compiling.compile_job import CompileJob, CompileJobs
 from local.event_bridge import EventRule, bridge_event
+from local.framework import TemplateError
 from local.launch import PROJECT
 from local.s3_changes import S3Change
-from local.template import TemplateError, _functions, read_template
+from local.template import _functions, read_template
 from tests.support.demo import SAMPLES, demo
 
 if TYPE_CHECKING:

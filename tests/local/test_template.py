@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from classifier.settings import Settings
+from local import framework
+from local.framework import TemplateError
 from local.launch import PROJECT
 from local.s3_changes import S3Trigger
-from local.template import Resolver, TemplateError, _functions, read_template
+from local.template import Resolver, _functions, read_template
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 needs_framework = pytest.mark.skipif(
@@ -28,6 +32,37 @@ def test_the_projects_own_functions_have_settings_that_the_code_accepts() -> Non
     assert serving.handler == "handler.classify"
     assert (settings.model_bucket, settings.model_prefix) == (template.buckets["ModelBucket"], "models/prod/")
     assert settings.image_bucket == "keras-classifier-prod-imagebucket-x"
+
+
+@needs_framework
+def test_what_is_shipped_is_what_the_framework_reads() -> None:
+    shipped = json.loads(framework.SHIPPED.read_text())
+    now = {"digest": framework.digest("dev", PROJECT), "stated": framework.used(framework.printed("dev"))}
+    assert shipped == now, "serverless.yml has changed; run: .venv/bin/python -m local.framework"
+
+
+def test_starting_needs_no_framework(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(framework, "printed", refuse)
+    assert read_template().functions[0].handler == "handler.classify"
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        (lambda text: f"# a note\n\n{text}", True),
+        (lambda text: text.replace("timeout: 900", "timeout: 800"), False),
+    ],
+    ids=["comment", "timeout"],
+)
+def test_only_a_comment_leaves_what_is_shipped_valid(tmp_path: Path, change: Callable[[str], str], same: bool) -> None:
+    for name in ("serverless.yml", "package-lock.json"):
+        shutil.copy(PROJECT / name, tmp_path)
+    text = (tmp_path / "serverless.yml").read_text()
+    (tmp_path / "serverless.yml").write_text(change(text))
+    assert (framework.digest("dev", tmp_path) == framework.digest("dev", PROJECT)) is same
 
 
 @needs_framework

@@ -63,7 +63,10 @@ def test_the_locks_name_no_host() -> None:
 def test_an_unknown_verb_is_told_the_known_ones() -> None:
     command = ["node", "scripts/dev.mjs", "nonsense"]
     run = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
-    assert (run.returncode, run.stderr) == (1, "Usage: node scripts/dev.mjs start|test|setup|lock [arguments]\n")
+    assert (run.returncode, run.stderr) == (
+        1,
+        "Usage: node scripts/dev.mjs start|test|setup|framework|lock [arguments]\n",
+    )
 
 
 @pytest.mark.skipif(NODE is None, reason="needs Node")

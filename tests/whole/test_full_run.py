@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from classifier.metrics import METRICS
+from local.framework import printed
 from local.launch import PROJECT
-from local.template import Template, _printed
+from local.template import Template
 from tests.support.emf import extracted
 from tests.support.full_run import ROLES, Run
 from tests.support.full_run import run as run
@@ -52,7 +53,7 @@ USED_BY_OTHERS = {
 
 
 def allowed(name: str, template: Template) -> tuple[Permission, ...]:
-    roles = _printed("dev", PROJECT)["resources"]["Resources"]
+    roles = printed("dev")["resources"]["Resources"]
     return permissions(roles[ROLES[name]], template.buckets)
 
 
