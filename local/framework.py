@@ -2,7 +2,7 @@
 
 The framework and its packages are 106 MB, and reading takes seconds. So answers are kept in build/ under a digest of
 what they depend on. What the local Lambda uses of stage dev's lies in the repository, under the same digest, so that
-`npm start` needs no framework until somebody changes serverless.yml. `python -m local.framework` writes it anew.
+`npm start` needs no framework until somebody changes serverless.yml. Reading it writes that anew.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from local import supply
@@ -42,7 +43,18 @@ def stated(stage: str, project: Path = PROJECT) -> dict[str, Any]:
         shipped = json.loads(SHIPPED.read_text())
         if shipped["digest"] == digest(stage, project):
             return cast("dict[str, Any]", shipped["stated"])
+        return ship()
     return used(printed(stage, project))
+
+
+def ship() -> dict[str, Any]:
+    """Ask the framework, and write what is shipped anew: whoever changes serverless.yml commits it along."""
+    answer = used(printed(SHIPPED_STAGE))
+    with suppress(OSError):  # a checkout that may not be written to asks each time
+        fresh = SHIPPED.with_suffix(f".{os.getpid()}")
+        fresh.write_text(json.dumps({"digest": digest(SHIPPED_STAGE, PROJECT), "stated": answer}, indent=1) + "\n")
+        fresh.replace(SHIPPED)
+    return answer
 
 
 def used(whole: dict[str, Any]) -> dict[str, Any]:
@@ -119,12 +131,6 @@ def _waited(process: subprocess.Popen[str]) -> tuple[str, str]:
         except subprocess.TimeoutExpired:
             seconds = round(time.monotonic() - started)
             print(f"  still at it: Reading serverless.yml, {seconds} s", file=sys.stderr, flush=True)
-
-
-def ship() -> None:
-    """Write what is shipped anew."""
-    document = {"digest": digest(SHIPPED_STAGE, PROJECT), "stated": used(printed(SHIPPED_STAGE))}
-    SHIPPED.write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":
