@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -93,10 +94,12 @@ def serve(options: argparse.Namespace) -> None:
         for name in template.buckets.values():
             s3.create_bucket(name)
         client = s3.client()
-        seed_compiled(client, bucket, prefix, options.bundle)
-        version = seed_bundle(client, bucket, prefix, files, source=options.source.resolve().name)
-        pictures = variables["IMAGE_BUCKET"], variables["IMAGE_PREFIX"]
-        keys = seed_samples(client, *pictures, samples) if samples.is_dir() else []
+        # A model that is compiled needs no compile function, which would start beside the one that answers.
+        with s3.unheard() if is_compiled else nullcontext():
+            seed_compiled(client, bucket, prefix, options.bundle)
+            version = seed_bundle(client, bucket, prefix, files, source=options.source.resolve().name)
+            pictures = variables["IMAGE_BUCKET"], variables["IMAGE_PREFIX"]
+            keys = seed_samples(client, *pictures, samples) if samples.is_dir() else []
         if keys and (examples := variables["EXAMPLES_PREFIX"]):
             seed_samples(client, variables["IMAGE_BUCKET"], examples, samples)
         if not is_compiled:

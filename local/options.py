@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from classifier.settings import Settings
 from local.fronts import FunctionUrl, HttpApi, LoadBalancer, RestApi
@@ -18,9 +18,15 @@ DEMO = PROJECT / "examples" / "clothing"
 FRONTS: dict[str, Front] = {"http": HttpApi(), "rest": RestApi(), "url": FunctionUrl(), "alb": LoadBalancer()}
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One sentence, and not the dozen lines of usage before it."""
+        self.exit(2, f"{message[:1].upper()}{message[1:]}. All options: npm start -- --help\n")
+
+
 def parser(description: str | None) -> argparse.ArgumentParser:
     """Return the command line."""
-    parser = argparse.ArgumentParser(prog="npm start --", description=description, allow_abbrev=False)
+    parser = _Parser(prog="npm start --", description=description, allow_abbrev=False)
     parser.add_argument(
         "--bundle",
         type=here,

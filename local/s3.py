@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from threading import Lock, Thread
@@ -19,7 +20,7 @@ from local.s3_changes import S3Change, changes_of
 from local.web import LOOPBACK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from werkzeug.serving import BaseWSGIServer
@@ -106,6 +107,15 @@ class LocalS3:
         client.create_bucket(Bucket=name)
         client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
         return name
+
+    @contextmanager
+    def unheard(self) -> Iterator[None]:
+        """Tell no listener of what is done meanwhile."""
+        listeners, self.listeners = self.listeners, []
+        try:
+            yield
+        finally:
+            self.listeners = listeners
 
     def _watch(self, app: WSGIApplication) -> WSGIApplication:
         def watched(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -123,7 +123,9 @@ def test_a_model_that_can_not_be_served_ends_the_start(bundle: Path, capfd: pyte
 def test_a_port_is_a_port(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main([f"--port={text}"])
-    assert "is no port: expected 1 to 65535, or 0 for any" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        f"Argument --port: {text!r} is no port: expected 1 to 65535, or 0 for any. All options: npm start -- --help\n"
+    )
 
 
 @contextmanager
