@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statfsSync, w
 import { createHash } from "node:crypto";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { PROJECT, Problem, capture, env, reason, step } from "./run.mjs";
+import { PROJECT, Problem, attempt, capture, env, reason, step } from "./run.mjs";
 
 export const PYTHON = "3.13"; // what Lambda runs
 const UV = "0.13.8";
@@ -63,12 +63,13 @@ export async function uv() {
   const python = anyPython();
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  process.stderr.write(`Installing uv ${UV} ...\n`);
+  const what = `Installing uv ${UV}`;
+  process.stderr.write(`${what} ...\n`);
   const asked = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", `uv==${UV}`];
   // Debian's Python may come without ensurepip (no venv) or without pip: either way is enough.
-  const venv = capture(python, ["-m", "venv", folder]);
-  const inside = venv.ok ? capture(join(folder, "bin", "python"), asked) : venv;
-  const done = inside.ok ? inside : capture(python, [...asked, "--target", folder]);
+  const venv = await attempt(what, python, ["-m", "venv", folder]);
+  const inside = venv.ok ? await attempt(what, join(folder, "bin", "python"), asked) : venv;
+  const done = inside.ok ? inside : await attempt(what, python, [...asked, "--target", folder]);
   if (done.ok && capture(binary, ["--version"]).ok) return binary;
   const said = `${inside.ok ? "" : inside.all}\n${done.all}`;
   const hint = /No module named|ensurepip/.test(said) ? " on Debian and Ubuntu this needs the package python3-venv or python3-pip." : "";

@@ -42,12 +42,19 @@ const QUIET_MS = 4000;
 /** Run something that may take long: says what it does, and every few seconds that it still does. Problem if it fails. */
 export async function step(what, command, args) {
   process.stderr.write(`${what} ...\n`);
+  const said = await attempt(what, command, args);
+  if (!said.ok) throw new Problem(`${what} failed:${reason(said.all)}`);
+}
+
+/** A step's command, or one of several that would do: whether it could, and all that it said. Problem if it was stopped. */
+export async function attempt(what, command, args) {
   const started = Date.now();
   const ticker = setInterval(() => process.stderr.write(`  still at it: ${what}, ${Math.round((Date.now() - started) / 1000)} s\n`), QUIET_MS);
   try {
     const said = await collect(command, args);
-    if (stopped) throw new Problem(`Stopped while ${what.toLowerCase()}. Run it again, and it goes on from there.`);
-    if (!said.ok) throw new Problem(`${what} failed:${reason(said.all)}`);
+    await new Promise((resolve) => { setImmediate(resolve); }); // a signal's handler runs after what the signal ended
+    if (stopped) throw new Problem(`Stopped while ${what[0].toLowerCase()}${what.slice(1)}. Run it again, and it goes on from there.`);
+    return said;
   } finally {
     clearInterval(ticker);
   }

@@ -105,6 +105,28 @@ def test_npms_entry_says_what_is_missing(tmp_path: Path, tools: dict[str, str], 
     assert ".mjs:" not in run.stderr  # no stack
 
 
+@pytest.mark.skipif(NODE is None, reason="needs Node")
+def test_ctrl_c_while_uv_is_installed_ends_with_a_sentence(tmp_path: Path) -> None:
+    for name in ("scripts", "bin"):
+        (tmp_path / name).mkdir(parents=True)
+    shutil.copytree(PROJECT / "scripts" / "dev", tmp_path / "scripts" / "dev")
+    for name in ("scripts/dev.mjs", "requirements-start.txt", "requirements-dev.txt"):
+        shutil.copy(PROJECT / name, tmp_path / name)
+    python = tmp_path / "bin" / "python3"
+    python.write_text('#!/bin/sh\ncase "$*" in -c*) echo 3.11 ;; *) echo Traceback >&2; kill -INT 0; exit 1 ;; esac\n')
+    python.chmod(0o755)
+    command = [str(NODE), "scripts/dev.mjs", "start"]
+    environment = {"PATH": f"{tmp_path / 'bin'}:/bin", "HOME": str(tmp_path)}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as run:
+        said = run.communicate(timeout=60)[1]
+    assert run.returncode == 1
+    assert said.endswith("Stopped while installing uv 0.13.8. Run it again, and it goes on from there.\n")
+    assert "Traceback" not in said
+    assert not (tmp_path / "build" / "setup.lock").exists()
+
+
 def test_any_node_can_read_the_file_that_says_which_node_is_needed() -> None:
     text = (PROJECT / "scripts" / "dev.mjs").read_text()
     assert not re.search(r"^import ", text, re.MULTILINE)
