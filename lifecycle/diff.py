@@ -1,14 +1,15 @@
 """Show what changed between two versions at PLACE: by default between the one that serves and the one before it.
 
-Labels, preprocessing, output, layers, sizes, and what was measured. Only the two JSON objects are downloaded.
+Labels, preprocessing, output, layers, sizes, and what was measured: by setting and by layer, a screenful at most;
+--json has all. Only the two JSON objects are downloaded.
 """
 
 from __future__ import annotations
 
-import difflib
 import json
 from typing import TYPE_CHECKING, Any
 
+from lifecycle.differences import layers, settings
 from lifecycle.errors import PlaceError
 from lifecycle.place import Place, find_place, s3_trouble
 from lifecycle.timeline import read_timeline
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from lifecycle.console import Console
     from lifecycle.record import Record
 
-MOST_LINES = 200
+MOST_LINES = 12
+"""Of each of the two JSON objects: with the rest, a screenful."""
 FACTS = ("source", "writer", "bytes", "labels", "verified", "tools")
 
 
@@ -53,28 +55,28 @@ def compare(place: Place, old: Record, new: Record) -> dict[str, Any]:
         "new": new.version,
         "objects": {name: "same" if name in same else "changed" for name in names},
         "facts": {name: pair for name, pair in facts.items() if pair[0] != pair[1]},
-        "serving.json": _text_changes(place, old, new, "serving.json", same),
-        "architecture.json": _text_changes(place, old, new, "architecture.json", same),
+        "serving.json": _changes(place, old, new, "serving.json", same),
+        "architecture.json": _changes(place, old, new, "architecture.json", same),
     }
 
 
-def _text_changes(place: Place, old: Record, new: Record, name: str, same: set[str]) -> list[str]:
-    """A unified diff of an object's JSON, its keys sorted; empty if nothing but the way of writing changed."""
+def _changes(place: Place, old: Record, new: Record, name: str, same: set[str]) -> list[str]:
+    """What differs in an object's JSON; empty if nothing does."""
     if name in same:
         return []
-    before, after = (_sorted_lines(place, found, name) for found in (old, new))
-    return list(difflib.unified_diff(before, after, old.version, new.version, n=1, lineterm=""))[:MOST_LINES]
+    before, after = (_document(place, found, name) for found in (old, new))
+    return layers(before, after) if name == "architecture.json" else list(settings(before, after))
 
 
-def _sorted_lines(place: Place, found: Record, name: str) -> list[str]:
+def _document(place: Place, found: Record, name: str) -> dict[str, Any]:
+    """The object's JSON without what is training's; empty if there is none."""
     entry = found.objects.get(name)
     if entry is None:
-        return []
+        return {}
     pin = {"VersionId": entry["version_id"]} if entry["version_id"] != "null" else {}
     with s3_trouble(f"reading {name} of {found.version}"):
-        found_json = json.loads(place.client.get_object(Bucket=place.bucket, Key=entry["key"], **pin)["Body"].read())
-    document = {field: value for field, value in found_json.items() if field != "compile_config"}  # training's
-    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False).splitlines()
+        document = json.loads(place.client.get_object(Bucket=place.bucket, Key=entry["key"], **pin)["Body"].read())
+        return {field: value for field, value in document.items() if field != "compile_config"}
 
 
 def _lines(document: dict[str, Any]) -> list[str]:
@@ -82,6 +84,7 @@ def _lines(document: dict[str, Any]) -> list[str]:
     lines += [f"{name}: {old} -> {new}" for name, (old, new) in document["facts"].items()]
     lines += [f"{name}: {state}" for name, state in document["objects"].items()]
     for name in ("serving.json", "architecture.json"):
-        if document[name]:
-            lines += ["", *document[name]]
+        if found := document[name]:
+            lines += ["", f"{name}:", *(f"  {change}" for change in found[:MOST_LINES])]
+            lines += [f"  ... and {len(found) - MOST_LINES} more: --json has all"] if len(found) > MOST_LINES else []
     return lines

@@ -21,8 +21,16 @@ from classifier.phases import Phases
 from lifecycle import source as sources
 from lifecycle import tensorflow_graph
 from lifecycle.errors import ModelsError
+from lifecycle.input_range import seen
 from lifecycle.outputs import output_facts, settled
-from lifecycle.preparing import Prepared, answers, compiled_facts, keras_engine, litert_engine
+from lifecycle.preparing import (
+    Prepared,
+    answers,
+    compiled_facts,
+    keras_engine,
+    litert_engine,
+    warn_of_one_label,
+)
 from lifecycle.release import Release, as_bundle
 from lifecycle.serving_options import written_out
 
@@ -68,12 +76,14 @@ def prepare(
         "source_sha256": sources.sha256_of(source.path),
         "labels": len(model.serving.labels),
         "outputs": [output_facts(head) for head in model.serving.heads],
+        "input": str(seen(model.serving.preprocessing, None, None)),
         "bytes": sum(map(len, files.values())),
         "agreement": {"source": _agreement(report, len(samples)), "compiled": compiled_facts(report)},
         "tools": dict(report.versions),
     }
     engines = {"tensorflow": keras_engine(model.call)} | litert_engine(compiled)
     shown = [answers(sample, model.serving, engines) for sample in samples]
+    warn_of_one_label(samples, shown, model.serving, console)
     release = Release(files=files, source=source.text, facts=facts, report=report, compiled=compiled)
     return Prepared(release=release, samples=shown)
 

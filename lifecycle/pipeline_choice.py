@@ -8,6 +8,7 @@ from dataclasses import replace as with_fields
 from typing import TYPE_CHECKING, Any
 
 from lifecycle.errors import UsageError
+from lifecycle.input_range import one_label_for_all
 from lifecycle.labelled import known, labelled
 from lifecycle.preparing import keras_engine
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from classifier.bundles.serving import Serving
     from classifier.engines.keras_engine import TracedModel
     from lifecycle.console import Console
     from lifecycle.evidence import Evidence
@@ -49,7 +51,20 @@ def pipeline_of(
         console.progress(f"taken for trained with: {evidence.best.pipeline.name}")
     elif better := evidence.better_than(serving.preprocessing):
         console.warn(f"what was asked for is not what fits best: that is {better.pipeline.name}")
+    _warn_of_one_label(evidence, serving, console)
     return with_fields(model, serving=serving), {"pipeline": _kept(evidence)}
+
+
+def _warn_of_one_label(evidence: Evidence, serving: Serving, console: Console) -> None:
+    """Say so where the pictures, of several labels, all get one by the pipeline that is published."""
+    tried = [each for each in evidence.tried if each.pipeline.preprocessing == serving.preprocessing]
+    if not tried or serving.output == "regression":
+        return
+    confusion = tried[0].quality.confusion
+    named = {label: sum(row[index] for row in confusion) for index, label in enumerate(serving.labels)}
+    counts = {label: count for label, count in named.items() if count}
+    if sum(map(any, confusion)) > 1 and (doubt := one_label_for_all(counts)):
+        console.warn(doubt)
 
 
 def _decided(evidence: Evidence, pictures: int) -> Any:  # noqa: ANN401 - a Preprocessing

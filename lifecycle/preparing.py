@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lifecycle.input_range import one_label_for_all
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from classifier.bundles.compiled import Report
     from classifier.bundles.serving import Serving
     from classifier.engines.engine import Engine
+    from lifecycle.console import Console
     from lifecycle.release import Release
     from lifecycle.serving_options import Sample
 
@@ -59,3 +65,17 @@ def answers(sample: Sample, serving: Serving, engines: dict[str, Engine]) -> dic
     return {"sample": sample.name} | {
         name: serving.predictions(engine.predict(array)) for name, engine in engines.items()
     }
+
+
+def warn_of_one_label(
+    samples: Sequence[Sample], shown: Sequence[Mapping[str, Any]], serving: Serving, console: Console
+) -> None:
+    """Say so where different sample pictures all get one label."""
+    if serving.output == "regression" or len(serving.labels) < 2:
+        return
+    best = {
+        sample.data: [found[0]["label"] for name, found in answer.items() if name != "sample"][-1]
+        for sample, answer in zip(samples, shown, strict=True)
+    }
+    if doubt := one_label_for_all(Counter(best.values())):
+        console.warn(doubt)

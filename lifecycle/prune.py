@@ -56,35 +56,47 @@ def run(options: argparse.Namespace, console: Console) -> int:
         raise UsageError("--keep must be 1 at least: what serves is never deleted")
     place = find_place(options.place)
     timeline = read_timeline(place)
-    keep = kept(timeline, options.keep)
-    old = {
-        version: objects
-        for version, objects in _stored(place, "").items()
-        if version not in keep and _was_published(version, objects, timeline) and not _fresh(objects, timeline)
-    }
+    why, old = kept(timeline, options.keep), {}
+    keep = set(why)
+    for version, objects in _stored(place, "").items():
+        if version in keep:
+            continue
+        if reason := _spared(version, objects, timeline):
+            why[version] = reason
+        else:
+            old[version] = objects
     deleting = options.yes and not options.dry_run
     gone = [version for version in old if not deleting or _delete(place, version, keep, timeline, console)]
-    console.result(*_told(place, keep, {version: old[version] for version in gone}, deleted=deleting))
+    console.result(*_told(place, why, {version: old[version] for version in gone}, deleted=deleting))
     return 0
 
 
-def kept(timeline: Timeline, count: int) -> set[str]:
-    """What serves, and the `count` versions that served last and can be gone back to."""
-    last = dict.fromkeys(found.version for found in timeline.records if timeline.is_whole(found))
-    return {*list(last)[:count], *_serving(timeline)}
+def kept(timeline: Timeline, count: int) -> dict[str, str]:
+    """What serves, and the `count` versions that served last and can be gone back to; with the reason of each."""
+    last = list(dict.fromkeys(found.version for found in timeline.records if timeline.is_whole(found)))[:count]
+    named = f"one of the {count} that served last (--keep)"
+    return {**dict.fromkeys(last, named), **dict(_serving(timeline))}
 
 
-def _serving(timeline: Timeline) -> Iterator[str]:
+def _spared(version: str, objects: Sequence[Stored], timeline: Timeline) -> str:
+    """Why a version that is neither served nor among the last is not deleted; empty if it may be."""
+    if not _was_published(version, objects, timeline):
+        return "never published: compiled for objects that were swapped in by hand"
+    return "an object of it was written to within a day" if _fresh(objects, timeline) else ""
+
+
+def _serving(timeline: Timeline) -> Iterator[tuple[str, str]]:
     """What is published, and what serves in its place because it was swapped in by hand."""
     newest = timeline.view.newest
     if isinstance(newest, Unsettled):
         raise PlaceError("objects were swapped by hand moments ago; try again when they serve")
     if timeline.current is not None:
-        yield timeline.current.version
+        yield timeline.current.version, "published, under a swap by hand" if timeline.swapped else "serves"
     if isinstance(newest, Snapshot):
         known = known_fingerprint(newest)
         report = timeline.store.compiled.report_for(newest, timeline.view.reports, time.monotonic() + LOOK_S)
-        yield from {known or "", report.fingerprint if report else ""} - {""}
+        for version in {known or "", report.fingerprint if report else ""} - {""}:
+            yield version, "serves"
 
 
 def _stored(place: Place, version: str) -> Mapping[str, list[Stored]]:
@@ -143,13 +155,14 @@ def _delete_some(place: Place, objects: Sequence[Stored]) -> None:
 
 
 def _told(
-    place: Place, keep: set[str], gone: Mapping[str, Sequence[Stored]], *, deleted: bool
+    place: Place, why: Mapping[str, str], gone: Mapping[str, Sequence[Stored]], *, deleted: bool
 ) -> tuple[dict[str, Any], list[str]]:
     sizes = {version: sum(item.size for item in objects) for version, objects in gone.items()}
-    document = {"place": place.url, "deleted": deleted, "kept": sorted(keep), "versions": sizes}
+    document = {"place": place.url, "deleted": deleted, "kept": sorted(why), "why": dict(why), "versions": sizes}
     verb = "Deleted" if deleted else "Would delete"
     lines = [f"{verb}  {version}, {megabytes(size)}" for version, size in sizes.items()]
-    total = f"{len(sizes)} versions, {megabytes(sum(sizes.values()))}; {len(keep)} are kept"
+    lines += [f"Keeps    {version}: {reason}" for version, reason in why.items()]
+    total = f"{len(sizes)} versions, {megabytes(sum(sizes.values()))}; {len(why)} are kept"
     if not deleted:
         return document, [*lines, f"{verb} {total}. Nothing was deleted: --yes does it, and it can't be undone"]
     return document, [*lines, f"{verb} {total}. This can't be undone"]

@@ -8,6 +8,7 @@ nothing.
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,18 @@ from classifier.pictures.preprocessing import CHOICES
 from lifecycle import containers, memory, reading, serving_options, source
 from lifecycle.console import Console, megabytes
 from lifecycle.errors import UsageError
+from lifecycle.input_range import seen
 from lifecycle.outputs import KINDS, output_facts
 from lifecycle.pipeline_choice import pipeline_of
 from lifecycle.place import Place, find_place
-from lifecycle.preparing import Prepared, answers, compiled_facts, keras_engine, litert_engine
+from lifecycle.preparing import (
+    Prepared,
+    answers,
+    compiled_facts,
+    keras_engine,
+    litert_engine,
+    warn_of_one_label,
+)
 from lifecycle.release import Release, as_bundle, put_release, usable_report
 from lifecycle.timeline import read_timeline
 
@@ -153,6 +162,9 @@ def _prepare_keras(
         console.warn(doubt)
     model, evidence = pipeline_of(options.against, asked, model, console)
     files["serving.json"] = serving_options.written_out(model.serving)
+    numbers = seen(model.serving.preprocessing, found.architecture, model)
+    if doubt := numbers.doubt(model.serving.preprocessing, stated=_stated(asked, options)):
+        console.warn(doubt)
     release = Release(files=files, source=found.text)
     report, compiled = _compiled(release, pictures, options.quantize, place, console)
     facts = {
@@ -162,6 +174,7 @@ def _prepare_keras(
         "source_sha256": source.sha256_of(found.path),
         "labels": len(model.serving.labels),
         "outputs": [output_facts(head) for head in model.serving.heads],
+        "input": str(numbers),
         "bytes": sum(len(data) for data in files.values()),
         "agreement": {"source": agreement.as_dict(), "compiled": compiled_facts(report)},
         "tools": dict(report.versions),
@@ -169,9 +182,17 @@ def _prepare_keras(
     }
     engines = {"tensorflow": keras_engine(model.call)} | litert_engine(compiled)
     shown = [answers(sample, model.serving, engines) for sample in samples]
+    warn_of_one_label(samples, shown, model.serving, console)
     return Prepared(
         release=Release(files=files, source=found.text, facts=facts, report=report, compiled=compiled), samples=shown
     )
+
+
+def _stated(asked: bytes, options: argparse.Namespace) -> bool:
+    """Whether somebody, or pictures, said what was done to pictures' numbers."""
+    numbers = {"scale", "mean", "std", "standardize"}
+    said = options.trained_with or options.against or options.preprocessing
+    return bool(said) or bool(numbers & set(json.loads(asked).get("preprocessing", {})))
 
 
 def _compiled(
@@ -219,9 +240,10 @@ def _told(
 
 
 def output_lines(facts: Mapping[str, Any]) -> list[str]:
-    """What the model's numbers are, and how that is known."""
+    """What numbers a model gets, what its own are, and how that is known."""
     found = facts.get("outputs", [])
-    return [f"Output   {f'{one["name"]}: ' if one['name'] else ''}{one['output']} ({one['known']})" for one in found]
+    lines = [f"Output   {f'{one["name"]}: ' if one['name'] else ''}{one['output']} ({one['known']})" for one in found]
+    return [f"Input    {facts['input']}", *lines] if "input" in facts else lines
 
 
 def agreement_lines(facts: dict[str, Any] | Any) -> list[str]:  # noqa: ANN401 - a document's part

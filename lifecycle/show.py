@@ -11,6 +11,7 @@ from lifecycle import list as listing
 from lifecycle.console import Console, megabytes
 from lifecycle.errors import PlaceError
 from lifecycle.marks import read_mark
+from lifecycle.memory import Needs, needs_of
 from lifecycle.place import NOT_THERE, Place, error_code, find_place, s3_trouble
 from lifecycle.publish import agreement_lines
 from lifecycle.timeline import LOOK_S, Timeline, read_timeline
@@ -52,7 +53,18 @@ def _published(place: Place, timeline: Timeline, version: str | None) -> tuple[d
     serving = _serving(place, found)
     document = {**found.document, **short, "place": place.url, "checked": mark, "serving": serving}
     lines = _lines(found, short, mark)
-    return document, [*lines[:2], *_told(serving), *lines[2:]]
+    needs = _needs(place, timeline, found)
+    document |= {"needs": needs.as_dict()} if needs else {}
+    return document, [*lines[:2], *_told(serving), *([f"Needs    {needs}"] if needs else []), *lines[2:]]
+
+
+def _needs(place: Place, timeline: Timeline, found: Record) -> Needs | None:
+    """What memory the functions need for a version; None where no report says how large its layers are."""
+    snapshot = found.snapshot(place.prefix)
+    report = timeline.store.compiled.report_for(snapshot, timeline.view.reports, time.monotonic() + LOOK_S)
+    if report is None or report.refusal:
+        return None
+    return needs_of(snapshot.weights.size, report)
 
 
 def _serving(place: Place, found: Record) -> dict[str, Any]:
@@ -123,5 +135,8 @@ def _by_hand(place: Place, timeline: Timeline) -> tuple[dict[str, Any], list[str
     engine = "litert" if report and report.usable else "tensorflow"
     document = {"place": place.url, "version": version, "published": None, "engine": engine, "objects": objects}
     lines = [f"Model    {version}, swapped by hand, {megabytes(newest.size)}, served by {engine}"]
+    if report is not None and not report.refusal:
+        needs = needs_of(newest.weights.size, report)
+        document["needs"], lines = needs.as_dict(), [*lines, f"Needs    {needs}"]
     lines += [f"Object   {part.role}: {part.key}, {megabytes(part.size)}" for part in newest.parts]
     return document, lines

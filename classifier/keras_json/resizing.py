@@ -25,7 +25,7 @@ def own_resizing(graph: Model) -> Mapping[str, Any] | None:
         return None
     tensor, rescaled = entries[0], False
     for _ in range(_FAR):
-        following = _follower(graph, tensor)
+        following = follower(graph, tensor)
         if following is None:
             return None
         layer, call = following
@@ -44,7 +44,7 @@ def own_resizing(graph: Model) -> Mapping[str, Any] | None:
     return None
 
 
-def _follower(graph: Model, tensor: Tensor) -> tuple[Layer, int] | None:
+def follower(graph: Model, tensor: Tensor) -> tuple[Layer, int] | None:
     """The one layer, and its call, that takes a tensor; None if there are more."""
     found = [
         (layer, number)

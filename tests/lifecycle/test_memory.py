@@ -11,9 +11,12 @@ import pytest
 from classifier.errors import ModelTooLargeError
 from classifier.model_memory import COMPILING, LITERT, TENSORFLOW
 from lifecycle import memory
+from lifecycle.command import main
+from lifecycle.place import Place
 from lifecycle.release import as_bundle
 from local.aws import LocalAws
 from tests.support.compile_jobs import report_on
+from tests.support.stand_ins import publish
 
 WEIGHTS = 553_000_000
 REPORT = report_on(as_bundle({"architecture.json": b"{}", "model.weights.h5": b"w"}), {"float32": bytes(1000)})
@@ -64,3 +67,13 @@ def test_the_memory_of_a_stage_is_asked_of_lambda(monkeypatch: pytest.MonkeyPatc
         assert memory.deployed_mb("s3://bucket/models/prod") is None
     finally:
         aws.stop()
+
+
+def test_show_tells_what_memory_a_version_needs(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    version = publish(place, 1).version
+    capsys.readouterr()
+    assert main(["show"]) == 0
+    assert "Needs    memory 46 MB by LiteRT, 351 MB by TensorFlow; compileMemory 701 MB" in capsys.readouterr().out
+    assert main(["show", "--version", version, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["needs"]
+    assert told == {"memory": {"litert": 46, "tensorflow": 351}, "compileMemory": 701}

@@ -81,10 +81,9 @@ def test_a_diff_names_what_changed(place: Place, capsys: Any) -> None:
     assert main(["diff", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["facts"]["source"] == ["number 1", "number 2"]
-    assert [line for line in document["serving.json"] if line[1:].strip().startswith('"label ')] == [
-        '-  "label 1"',
-        '+  "label 2"',
-    ]
+    assert document["serving.json"] == ["labels: gone label 1; new label 2"]
+    assert main(["diff"]) == 0
+    assert "serving.json:\n  labels: gone label 1; new label 2" in capsys.readouterr().out
 
 
 def test_a_bundle_that_functions_refuse_is_not_shown_as_serving(bucket: Bucket, place: Place, capsys: Any) -> None:

@@ -36,6 +36,7 @@ def test_old_versions_are_deleted_and_the_kept_ones_can_be_gone_back_to(
     assert main(["prune", "--keep", "2", "--yes", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (sorted(told["versions"]), told["kept"]) == (sorted(versions[:3]), sorted(versions[3:]))
+    assert told["why"] == {versions[4]: "serves", versions[3]: "one of the 2 that served last (--keep)"}
     assert [stored(bucket, version) for version in versions] == [0, 0, 0, 5, 5]
     assert served(place) == versions[4]
     assert main(["rollback"]) == 0
@@ -66,14 +67,20 @@ def test_what_serves_after_a_rollback_is_kept_however_old_it_is(place: Place, bu
     assert [stored(bucket, version) for version in others] == [0, 0]
 
 
-def test_a_swap_by_hand_and_its_compiled_form_stay_and_so_does_what_it_stands_on(place: Place, bucket: Bucket) -> None:
+def test_a_swap_by_hand_and_its_compiled_form_stay_and_so_does_what_it_stands_on(
+    place: Place, bucket: Bucket, capsys: Any
+) -> None:
     old, current = (publish(place, number).version for number in (1, 2))
     bucket.put(f"{PLACE_PREFIX}compiled/{'a' * 16}/report.json", b"of a swap by hand, made once")
     bucket.put(f"{PLACE_PREFIX}compiled/README", b"not ours")
     bucket.put(f"{PLACE_PREFIX}cats/versions/{old}/architecture.json", b"another model's")
     bucket.put(f"{PLACE_PREFIX}labels.txt", b"by hand")
     before = served(place)
+    capsys.readouterr()
     assert main(["prune", "--keep", "1", "--yes"]) == 0
+    told = capsys.readouterr().out
+    assert f"Keeps    {current}: published, under a swap by hand" in told
+    assert f"Keeps    {'a' * 16}: never published: compiled for objects that were swapped in by hand" in told
     assert served(place) == before
     assert stored(bucket, current) == 5
     assert stored(bucket, old) == 1  # cats' own
@@ -81,11 +88,13 @@ def test_a_swap_by_hand_and_its_compiled_form_stay_and_so_does_what_it_stands_on
 
 
 def test_what_is_new_may_be_somebodys_who_is_publishing(
-    place: Place, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+    place: Place, bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     versions = [publish(place, number).version for number in (1, 2)]
     monkeypatch.setattr(prune, "FRESH_S", 60.0)
+    capsys.readouterr()
     assert main(["prune", "--keep", "1", "--yes"]) == 0
+    assert f"Keeps    {versions[0]}: an object of it was written to within a day" in capsys.readouterr().out
     assert [stored(bucket, version) for version in versions] == [5, 5]
 
 

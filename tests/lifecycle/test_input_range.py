@@ -1,0 +1,125 @@
+"""Which numbers a model gets for its pictures, and what is said where its own layers and its pipeline contradict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from classifier.pictures.preprocessing import Preprocessing
+from lifecycle.command import main
+from lifecycle.input_range import one_label_for_all, seen
+from lifecycle.place import Place
+from tests.support.model_sources import write_picture
+
+TWICE, BEFORE, AS_THEY_ARE = "pictures are scaled twice", "seems to expect them scaled before", "pixels as they are"
+
+
+def model_of(*layers: Any) -> tuple[bytes, Any]:
+    """The JSON of a model that begins with these layers, and the loaded model."""
+    from types import SimpleNamespace
+
+    import keras
+
+    picture = tensor = keras.Input((8, 8, 3))
+    for layer in layers:
+        tensor = layer(tensor)
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(2, 3)(tensor))
+    model = keras.Model(picture, keras.layers.Dense(3, activation="softmax")(pooled))
+    return model.to_json().encode(), SimpleNamespace(module=SimpleNamespace(model=model))
+
+
+def _layers(names: str) -> list[Any]:
+    """Layers that scale, by what a test calls them."""
+    import keras
+
+    def nested() -> Any:
+        inside = keras.Input((8, 8, 3))
+        return keras.Model(inside, keras.layers.Rescaling(1 / 127.5, offset=-1)(inside))
+
+    def normalized(mean: float, variance: float) -> Any:
+        return keras.layers.Normalization(mean=[mean] * 3, variance=[variance] * 3)
+
+    made = {
+        "rescaling": lambda: keras.layers.Rescaling(1 / 127.5, offset=-1),
+        "from unit": lambda: keras.layers.Rescaling(2.0, offset=-1),
+        "nested": nested,
+        "augmented": lambda: keras.layers.RandomFlip("horizontal"),
+        "preprocess_input": lambda: keras.applications.mobilenet_v2.preprocess_input,
+        "divided": lambda: lambda tensor: tensor / 255.0,
+        "of pixels": lambda: normalized(120.0, 4900.0),
+        "of unit": lambda: normalized(0.47, 0.075),
+        "batch": keras.layers.BatchNormalization,
+    }
+    return [made[name]() for name in names.split(", ") if name]
+
+
+@pytest.mark.tensorflow
+@pytest.mark.parametrize(
+    ("layers", "scale", "after", "says"),
+    [
+        ("rescaling", "none", (-1, 1), ""),
+        ("rescaling", "tf", (-1.0078, -0.9922), TWICE),
+        ("rescaling", "unit", (-1, -0.9922), TWICE),
+        ("rescaling", "caffe", (-1.9711, 0.1848), ""),  # a centred picture keeps its contrast
+        ("augmented, rescaling", "tf", (-1.0078, -0.9922), TWICE),
+        ("nested", "tf", (-1.0078, -0.9922), TWICE),
+        ("preprocess_input", "none", (-1, 1), ""),
+        ("preprocess_input", "tf", (-1.0078, -0.9922), TWICE),
+        ("divided", "unit", (0, 0.003922), TWICE),
+        ("from unit", "unit", (-1, 1), ""),
+        ("from unit", "none", (-1, 509), BEFORE),
+        ("of pixels", "none", (-1.714, 1.929), ""),
+        ("of pixels", "tf", (-1.729, -1.7), TWICE),
+        ("of unit", "unit", (-1.716, 1.935), ""),
+        ("of unit", "none", (-1.716, 929.4), BEFORE),
+        ("", "none", (0, 255), AS_THEY_ARE),
+        ("", "tf", (-1, 1), ""),
+        ("batch", "none", (0, 255), ""),  # its statistics scale
+    ],
+)
+def test_the_numbers_are_those_of_the_pipeline_and_the_layers(
+    layers: str, scale: Any, after: tuple[float, float], says: str
+) -> None:
+    preprocessing = Preprocessing(size=(8, 8), scale=scale)
+    found = seen(preprocessing, *model_of(*_layers(layers)))
+    assert found.after == pytest.approx(after, rel=2e-3, abs=1e-3)
+    doubt = found.doubt(preprocessing, stated=False)
+    assert says in doubt
+    assert bool(doubt) == bool(says)
+    assert found.doubt(preprocessing, stated=True) == ("" if says == AS_THEY_ARE else doubt)
+
+
+def test_what_depends_on_the_picture_has_no_range() -> None:
+    found = seen(Preprocessing(size=(8, 8), standardize="per_image"), None, None)
+    assert str(found) == "each picture by its own mean and deviation"
+    assert found.doubt(Preprocessing(size=(8, 8)), stated=False) == ""
+
+
+@pytest.mark.parametrize(
+    ("counts", "doubted"), [({"cat": 5}, True), ({"cat": 4}, False), ({"cat": 9, "dog": 1}, False), ({}, False)]
+)
+def test_one_label_for_all_is_doubted_from_five_pictures_on(counts: dict[str, int], doubted: bool) -> None:
+    assert bool(one_label_for_all(counts)) == doubted
+
+
+@pytest.mark.tensorflow
+@pytest.mark.usefixtures("place")
+def test_publishing_prints_the_range_and_warns_before_anything_is_live(
+    sources: Path, tmp_path: Path, capsys: Any, place: Place
+) -> None:
+    random = np.random.default_rng(3)
+    for index in range(5):
+        write_picture(tmp_path / f"{index}.png", tuple(map(int, random.integers(0, 256, 3))))  # type: ignore[arg-type]
+    labels = ["--labels", str(sources / "labels.txt")]
+    asked = ["publish", str(sources / "model.keras"), *labels, "--to", place.url, "--dry-run"]
+    assert main([*asked, "--sample", str(tmp_path)]) == 0
+    told = capsys.readouterr()
+    assert "Input    0 to 255" in told.out
+    assert f"Warning: the model gets {AS_THEY_ARE}" in told.err
+    assert "Warning: all 5 pictures get the label" in told.err
+    (tmp_path / "4.png").write_bytes((tmp_path / "3.png").read_bytes())  # four different ones
+    assert main([*asked, "--preprocessing", "none", "--sample", str(tmp_path)]) == 0
+    assert "Warning" not in capsys.readouterr().err
