@@ -79,6 +79,7 @@ def _make_bundle(options: argparse.Namespace, publishing: Sequence[str], folder:
 
 def serve(options: argparse.Namespace) -> None:
     """Start everything, have a first request answered, say where it is, and wait."""
+    print("Starting S3 and the function ...", flush=True)
     files = read_bundle(options.bundle)
     samples = options.samples or options.bundle / "samples"
     if options.samples and not samples.is_dir():
@@ -104,6 +105,7 @@ def serve(options: argparse.Namespace) -> None:
             seed_samples(client, variables["IMAGE_BUCKET"], examples, samples)
         if not is_compiled:
             _compile(cloud, config)
+        print("Loading the model ...", flush=True)
         _answer(cloud.url, keys)
         print(_told(s3.endpoint, f"s3://{bucket}/{prefix}", options.source, version))
         print(_ready(cloud.url, keys), flush=True)

@@ -66,13 +66,14 @@ export async function uv() {
   const what = `Installing uv ${UV}`;
   process.stderr.write(`${what} ...\n`);
   const asked = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1", `uv==${UV}`];
-  // Debian's Python may come without ensurepip (no venv) or without pip: either way is enough.
-  const venv = await attempt(what, python, ["-m", "venv", folder]);
+  // Debian's Python may come without pip or without ensurepip (no venv): either way is enough, and the first is quicker.
+  const plain = await attempt(what, python, [...asked, "--target", folder]);
+  if (plain.ok && capture(binary, ["--version"]).ok) return binary;
+  const venv = await attempt(what, python, ["-m", "venv", "--clear", folder]);
   const inside = venv.ok ? await attempt(what, join(folder, "bin", "python"), asked) : venv;
-  const done = inside.ok ? inside : await attempt(what, python, [...asked, "--target", folder]);
-  if (done.ok && capture(binary, ["--version"]).ok) return binary;
-  const said = `${inside.ok ? "" : inside.all}\n${done.all}`;
-  const hint = /No module named|ensurepip/.test(said) ? " on Debian and Ubuntu this needs the package python3-venv or python3-pip." : "";
+  if (inside.ok && capture(binary, ["--version"]).ok) return binary;
+  const said = `${inside.all}\n${plain.all}`;
+  const hint = /No module named/.test(plain.all) ? " on Debian and Ubuntu this needs the package python3-venv or python3-pip." : "";
   throw new Problem(`uv, which installs the rest, could not be installed:${hint}${reason(said)}`);
 }
 

@@ -34,8 +34,12 @@ export function capture(command, args, options = {}) {
 
 const OFFLINE = /dns error|name resolution|could ?n[o']t resolve host|failed to lookup|getaddrinfo|ENOTFOUND|EAI_AGAIN|ECONN|ENETUNREACH|connection (refused|reset|error|broken)|connect error|network is unreachable|timed? ?out|proxy|certificate/i;
 
-/** pip, uv and npm have many words for "no network"; the last lines are the ones to read. */
-export const reason = (said) => `${OFFLINE.test(said) ? " the package registry did not answer. Is there a network?" : ""}\n${said.split("\n").slice(-6).join("\n")}`;
+/** pip, uv and npm have many words for "no network", of which the first line that says so is enough; else the last lines are the ones to read. */
+export function reason(said) {
+  const lines = said.split("\n");
+  const offline = lines.find((line) => OFFLINE.test(line));
+  return offline ? ` the package registry did not answer. Is there a network? (${offline.trim().slice(-120)})` : `\n${lines.slice(-6).join("\n")}`;
+}
 
 const QUIET_MS = 4000;
 
