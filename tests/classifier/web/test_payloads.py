@@ -104,7 +104,7 @@ def test_large_nonsense_is_refused_and_the_sandbox_serves_on(
     assert post(served.cloud.url, PICTURE)[0] == 200
 
 
-def large(labels: int, length: int, start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch) -> Running:
+def large(labels: int, length: int, start: Callable[..., Running]) -> Running:
     """An application whose model has so many labels of such a length."""
     names = tuple(f"{number:0{length}}" for number in range(labels))
     raw = floats(np.linspace(0, 1, labels, dtype=np.float32))
@@ -117,8 +117,9 @@ def large(labels: int, length: int, start: Callable[..., Running], monkeypatch: 
         def predict(self, _: object) -> Any:
             return raw
 
-    monkeypatch.setattr("tests.support.application.MODEL", replace(MODEL, serving=serving, engine=Engine()))
-    return start()
+    running = start()
+    running.models.served = replace(MODEL, serving=serving, engine=Engine())
+    return running
 
 
 def several(count: int, **more: object) -> dict[str, Any]:
@@ -127,9 +128,9 @@ def several(count: int, **more: object) -> dict[str, Any]:
 
 
 def test_a_reply_that_lambda_could_not_return_is_the_callers_to_make_smaller(
-    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., Running],
 ) -> None:
-    running = large(10_000, 40, start, monkeypatch)
+    running = large(10_000, 40, start)
     answer = running.ask(several(10, top=10_000))
     error = json.loads(answer["body"])["error"]
     assert (answer["statusCode"], error["code"]) == (400, "invalid_request")
@@ -143,13 +144,13 @@ def test_a_reply_that_lambda_could_not_return_is_the_callers_to_make_smaller(
 def test_labels_that_no_reply_can_hold_are_no_failure_of_ours(
     labels: int, status: int, start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = large(labels, 60, start, monkeypatch).ask(http(path="/model"))
+    answer = large(labels, 60, start).ask(http(path="/model"))
     assert answer["statusCode"] == status
     assert len(json.dumps(answer, ensure_ascii=False)) <= MAX_REPLY_BYTES
 
 
-def test_a_load_balancer_takes_replies_of_1_mb(start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch) -> None:
-    running = large(10_000, 200, start, monkeypatch)
+def test_a_load_balancer_takes_replies_of_1_mb(start: Callable[..., Running]) -> None:
+    running = large(10_000, 200, start)
     event = recorded("load_balancer", path="/model", queryStringParameters={})
     assert running.ask(event)["statusCode"] == 400
     assert running.ask(http(path="/model"))["statusCode"] == 200
