@@ -142,7 +142,7 @@ def test_a_reply_that_lambda_could_not_return_is_the_callers_to_make_smaller(
 
 @pytest.mark.parametrize(("labels", "status"), [(60_000, 200), (130_000, 400)])
 def test_labels_that_no_reply_can_hold_are_no_failure_of_ours(
-    labels: int, status: int, start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
+    labels: int, status: int, start: Callable[..., Running]
 ) -> None:
     answer = large(labels, 60, start).ask(http(path="/model"))
     assert answer["statusCode"] == status
