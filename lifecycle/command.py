@@ -33,6 +33,7 @@ VERBS = {
     "rollback": "go back to a version that was published before",
     "prune": "delete old versions that nothing serves and nobody goes back to",
     "classify-all": "classify every picture under a prefix, each exactly once",
+    "captured": "what a service kept of its traffic, as folders of pictures ready to train; or delete one",
     "export": "the published model as .keras, SavedModel or .tflite",
 }
 INTERRUPTED = 130

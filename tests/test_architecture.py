@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, str] = {
     "bulk": "base composition pictures s3 web",
     "handler": "base bootstrap bulk bundles captures compiling composition engines links model_loader pictures s3",
     "local": "base bundles",
-    "lifecycle": "base bulk bundles compiling composition engines keras_json keras_weights pictures s3 web",
+    "lifecycle": "base bulk bundles captures compiling composition engines keras_json keras_weights pictures s3 web",
     "tools/parameters": "base",
     "tools/advisories": "",
     "tools/packaging": "bootstrap bundles compiling engines handler pictures",
