@@ -34,6 +34,7 @@ VERBS = {
     "prune": "delete old versions that nothing serves and nobody goes back to",
     "classify-all": "classify every picture under a prefix, each exactly once",
     "captured": "what a service kept of its traffic, as folders of pictures ready to train; or delete one",
+    "drift": "whether what a service is sent is still what its model was published for",
     "export": "the published model as .keras, SavedModel or .tflite",
 }
 INTERRUPTED = 130

@@ -33,6 +33,7 @@ from lifecycle.preparing import (
 )
 from lifecycle.release import Release, as_bundle
 from lifecycle.serving_options import written_out
+from lifecycle.traffic.reference import record_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +86,8 @@ def prepare(
     shown = [answers(sample, model.serving, engines) for sample in samples]
     warn_of_one_label(samples, shown, model.serving, console)
     release = Release(files=files, source=source.text, facts=facts, report=report, compiled=compiled)
-    return Prepared(release=release, samples=shown)
+    reference = record_pictures(model.serving, list(engines.values())[-1], samples, None, console)
+    return Prepared(release=release, samples=shown, reference=reference)
 
 
 def _loaded(source: GraphSource, asked: bytes) -> tuple[tensorflow_graph.Call, ModelShape]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lifecycle.console import Console
     from lifecycle.release import Release
     from lifecycle.serving_options import Sample
+    from lifecycle.traffic.reference import Reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,8 @@ class Prepared:
 
     release: Release
     samples: list[dict[str, Any]] = field(default_factory=list)
+    reference: Reference | None = None
+    """What the pictures that were given, and the answers to them, are like."""
 
 
 def compiled_facts(report: Report) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from lifecycle.preparing import compiled_facts
 from lifecycle.release import MAX_PUT_BYTES, VERSIONS, usable_report
 from lifecycle.scoring import share
 from lifecycle.timeline import BY_HAND, LOOK_S, Timeline, read_timeline
+from lifecycle.traffic.reference import copy_reference
 
 if TYPE_CHECKING:
     import argparse
@@ -74,6 +75,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         return 0
     if not options.dry_run:
         objects = _copy(source, target, candidate, console)
+        copy_reference(source, target, candidate.version)
         record.write(target, _document(candidate, source, objects), there.current)
     console.result(*_told(source, target, candidate, there, dry_run=options.dry_run))
     return 0

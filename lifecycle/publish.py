@@ -31,6 +31,7 @@ from lifecycle.preparing import (
 )
 from lifecycle.release import Release, as_bundle, put_release, usable_report
 from lifecycle.timeline import read_timeline
+from lifecycle.traffic.reference import record_pictures, write_reference
 
 if TYPE_CHECKING:
     import argparse
@@ -95,6 +96,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if options.dry_run:
         console.result(*_told(prepared, place, timeline, needs, live=False))
         return 0
+    if prepared.reference:
+        write_reference(place, prepared.release.version, prepared.reference)
     put_release(place, prepared.release, timeline.current, console.progress)
     console.result(*_told(prepared, place, timeline, needs, live=True))
     return 0
@@ -183,8 +186,11 @@ def _prepare_keras(
     engines = {"tensorflow": keras_engine(model.call)} | litert_engine(compiled)
     shown = [answers(sample, model.serving, engines) for sample in samples]
     warn_of_one_label(samples, shown, model.serving, console)
+    served = list(engines.values())[-1]
     return Prepared(
-        release=Release(files=files, source=found.text, facts=facts, report=report, compiled=compiled), samples=shown
+        release=Release(files=files, source=found.text, facts=facts, report=report, compiled=compiled),
+        samples=shown,
+        reference=record_pictures(model.serving, served, samples, options.against, console),
     )
 
 

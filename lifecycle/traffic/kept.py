@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from lifecycle.console import Console
 
-READERS = 16
+READERS = 10
+"""As many connections as boto3 keeps."""
 MAX_BYTES = 100_000_000
 MAX_FEEDBACK_BYTES = 65_536
 _BUCKET = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/?(?:captures/?)?")

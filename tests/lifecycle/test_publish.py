@@ -15,6 +15,7 @@ from lifecycle.command import main
 from lifecycle.faithful import Agreement
 from lifecycle.place import Place
 from lifecycle.release import usable_report
+from lifecycle.traffic.reference import read_reference
 from tests.conftest import PLACE_PREFIX, Bucket
 from tests.support.model_sources import LABELS, answer, publish
 
@@ -71,6 +72,10 @@ def test_samples_are_scored_by_both_engines(place: Place, sources: Path, capsys:
     assert best[0]["label"] == best[1]["label"]
     assert best[0]["score"] == pytest.approx(best[1]["score"], abs=1e-5)
     assert told["agreement"]["source"]["samples"] == 1
+    recorded = read_reference(place, told["version"])
+    assert recorded is not None
+    assert (recorded.of, recorded.measured.labels) == ("--sample", (best[1]["label"],))
+    assert recorded.measured.numbers["score"] == pytest.approx((best[1]["score"],), abs=1e-5)
     published = record.read_current(place)
     assert published is not None
     key = published.objects["serving.json"]["key"]

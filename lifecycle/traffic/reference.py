@@ -1,0 +1,113 @@
+"""reference.json: what pictures and answers were like when a version was published, kept beside its objects."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from classifier.documents import Fields, blamed, check, read_object
+from classifier.errors import ClassifierError, ModelTooLargeError
+from lifecycle import record
+from lifecycle.place import NOT_THERE, Place, error_code, s3_trouble
+from lifecycle.release import VERSIONS, put
+from lifecycle.traffic.measures import NUMBERS, Measured, measure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from classifier.bundles.serving import Serving
+    from classifier.engines.engine import Engine
+    from lifecycle.console import Console
+    from lifecycle.serving_options import Sample
+
+NAME = "reference.json"
+MOST_PICTURES = 1_000
+MAX_BYTES = 5_000_000
+_REFERENCE = Fields({"recorded": str, "of": str, "labels": [str]})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """What was measured, of what, and when (ISO 8601)."""
+
+    measured: Measured
+    of: str
+    recorded: str
+
+    def to_json(self) -> bytes:
+        """The document."""
+        about = {"recorded": self.recorded, "of": self.of, "pictures": len(self.measured.labels)}
+        return json.dumps({**about, **self.measured.as_dict()}).encode()
+
+
+def record_pictures(
+    serving: Serving, engine: Engine, samples: Sequence[Sample], folder: Path | None, console: Console
+) -> Reference | None:
+    """What --against's pictures, or else --sample's, are to the engine that will serve; None without any."""
+    if folder is None and not samples:
+        return None
+    console.progress("recording what pictures and answers are like, for `drift`")
+    pictures = _of_folder(folder) if folder else [sample.data for sample in samples]
+    rows = [found for data in pictures if (found := _row(serving, engine, data))]
+    of = f"--against {folder.name}" if folder else "--sample"
+    return Reference(measured=Measured.of(rows), of=of, recorded=record.now()) if rows else None
+
+
+def _of_folder(folder: Path) -> Iterable[bytes]:
+    """At most so many of its pictures, from all over it."""
+    from lifecycle.serving_options import PICTURE_SUFFIXES
+
+    paths = [path for path in sorted(folder.rglob("*")) if path.suffix.lower() in PICTURE_SUFFIXES]
+    count = min(len(paths), MOST_PICTURES)
+    return (paths[len(paths) * place // count].read_bytes() for place in range(count))
+
+
+def _row(serving: Serving, engine: Engine, data: bytes) -> tuple[str, dict[str, float]] | None:
+    from lifecycle.labelled import model_input
+
+    try:
+        (best, *_) = serving.predictions(engine.predict(model_input(data, serving.preprocessing)), 1)
+        return best["label"], measure(data, best["score"])
+    except ClassifierError:
+        return None  # as no request could send it
+
+
+def write_reference(place: Place, version: str, reference: Reference) -> None:
+    """Keep it; nothing that serves reads it."""
+    put(place, _key(place, version), reference.to_json(), "application/json")
+
+
+def read_reference(place: Place, version: str) -> Reference | None:
+    """The version's, ModelError if it is none; None if nothing was recorded."""
+    from botocore.exceptions import ClientError
+
+    key = _key(place, version)
+    with s3_trouble(f"reading s3://{place.bucket}/{key}"):
+        try:
+            body = place.client.get_object(Bucket=place.bucket, Key=key)["Body"].read(MAX_BYTES + 1)
+        except ClientError as error:
+            if error_code(error) in NOT_THERE:
+                return None
+            raise
+    if len(body) > MAX_BYTES:
+        raise ModelTooLargeError(f"{key} has more than {MAX_BYTES} bytes")
+    document: dict[str, Any] = read_object(body, key)
+    check(document, _REFERENCE, key)
+    with blamed(key):
+        numbers = {name: tuple(map(float, document[name])) for name in NUMBERS}
+        if {len(column) for column in numbers.values()} != {len(document["labels"])} or not document["labels"]:
+            raise ValueError("its columns differ in length, or are empty")
+        measured = Measured(tuple(document["labels"]), numbers)
+    return Reference(measured=measured, of=document["of"], recorded=document["recorded"])
+
+
+def copy_reference(source: Place, target: Place, version: str) -> None:
+    """What one place knows of a version, for another."""
+    if reference := read_reference(source, version):
+        write_reference(target, version, reference)
+
+
+def _key(place: Place, version: str) -> str:
+    return f"{place.prefix}{VERSIONS}{version}/{NAME}"
