@@ -153,6 +153,15 @@ def test_a_heat_map_is_drawn_over_its_box_and_told_in_words(stubbed: Visit, samp
     assert page.is_hidden("#map")
 
 
+def test_the_services_own_heat_map_is_drawn(visit: Visit, sample: Path) -> None:
+    visit.page.check("#why")
+    visit.give(sample)
+    label = visit.answer()[0][0]
+    visit.page.wait_for_selector("#map:not([hidden])")
+    assert f"counted most for “{label}”" in visit.page.inner_text("#why-words")
+    assert "Method: class activation map." in visit.page.inner_text("#why-words")
+
+
 def test_a_service_that_draws_none_says_so(browser: Browser, site: str, sample: Path) -> None:
     visit = Visit(browser, f"{site}?explain=true")
     visit.page.route("**/classify*", lambda route: route.fulfill(json=HAT))
