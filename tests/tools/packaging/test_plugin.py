@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(shutil.which("node") is None, reason="the framew
 HARNESS = """
 const [folder, functions, act] = [process.argv[1], JSON.parse(process.argv[2]), process.argv[3]];
 const Plugin = require(process.cwd() + '/tools/packaging/plugin');
-const { architectures, CROSS_INSTALL } = require(process.cwd() + '/tools/packaging/plugin/install');
+const { architectures, CROSS_INSTALL, removeOthers } = require(process.cwd() + '/tools/packaging/plugin/install');
 const service = { functions, package: {}, custom: { pythonRequirements: { usePoetry: false } } };
 class Failure extends Error {}
 const plugin = new Plugin({ serviceDir: folder, service, classes: { Error: Failure } }, {}, { log: { notice() {} } });
@@ -28,6 +28,7 @@ const acts = {
     [name, found.map((each) => Object.keys(functions).find((key) => functions[key] === each))])),
   flags: () => CROSS_INSTALL,
   artifact: () => plugin.artifact(),
+  others: () => removeOthers(folder + '/installed-arm64-new'),
   prepare: async () => { plugin.python = 'x'; await plugin.prepare(); return service.custom.pythonRequirements; },
   take: async () => { await plugin.takeInstalled(); return plugin.installed; },
 };
@@ -84,6 +85,13 @@ def test_functions_are_packed_by_their_architecture(tmp_path: Path) -> None:
         "arm64": ["classify", "bulk"],
         "x86_64": ["compile"],
     }
+
+
+def test_of_another_architectures_installations_the_last_stays(tmp_path: Path) -> None:
+    for name in ("installed-arm64-old", "installed-arm64-new", "installed-riscv-old", "cache"):
+        (tmp_path / name / "inside").mkdir(parents=True)
+    plugin(tmp_path, "others")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "installed-arm64-new", "installed-riscv-old"]
 
 
 def test_pip_is_told_everything_that_it_would_else_ask_of_this_machine(tmp_path: Path) -> None:
@@ -173,6 +181,7 @@ def test_the_installer_gets_our_python_and_the_flags_of_lambdas_platform(tmp_pat
 
     assert isinstance(options, dict)
     assert options["usePoetry"] is False
+    assert options["staticCacheMaxVersions"] == 3
     assert (options["pythonBin"], options["zip"], options["slim"]) == (str(python), False, False)
     assert {"--platform manylinux_2_28_x86_64", "--only-binary :all:", "--no-deps", "--python-version 3.13"} <= set(
         options["pipCmdExtraArgs"]

@@ -68,7 +68,8 @@ class PackerPlugin {
     }
     this.python = await findPython(this.folder, process.env.PACK_PYTHON || this.settings.python);
     const custom = (this.serverless.service.custom ??= {});
-    custom.pythonRequirements = { pipCmdExtraArgs: CROSS_INSTALL.x86_64, ...custom.pythonRequirements,
+    // Each state of requirements.txt is 1.5 GB in the other plugin's cache, which keeps all of them unless told.
+    custom.pythonRequirements = { pipCmdExtraArgs: CROSS_INSTALL.x86_64, staticCacheMaxVersions: 3, ...custom.pythonRequirements,
       pythonBin: this.python, zip: false, slim: false, dockerizePip: false };
   }
 

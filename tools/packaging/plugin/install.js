@@ -41,7 +41,17 @@ async function install(python, folder, architecture) {
     { maxBuffer: 1 << 26 });
   fs.copyFileSync(requirements, path.join(partial, 'requirements.txt'));
   fs.renameSync(partial, target);
+  removeOthers(target);
   return target;
 }
 
-module.exports = { architectures, CROSS_INSTALL, install };
+/** Earlier states of the requirements: each is 1.5 GB. */
+function removeOthers(target) {
+  const kind = path.basename(target).replace(/[^-]*$/, '');
+  for (const name of fs.readdirSync(path.dirname(target))) {
+    const other = name.startsWith(kind) && name !== path.basename(target);
+    if (other) fs.rmSync(path.join(path.dirname(target), name), { recursive: true, force: true });
+  }
+}
+
+module.exports = { architectures, CROSS_INSTALL, install, removeOthers };
