@@ -58,7 +58,8 @@ def local_logits(
 
 def _opened(engine: LiteRtEngine, read_head: Callable[[float], bytes], deadline: float) -> _Form:
     try:
-        model_memory.LITERT.check(len(engine.data), model_memory.stated())
+        # As for two: what only explains must not take the room that the next model is loaded into beside this one.
+        model_memory.LITERT.check(2 * len(engine.data), model_memory.stated())
         head = read_head(min(deadline, time.monotonic() + HEAD_TIMEOUT_S))
         with temporary.file(len(head) + len(engine.data)) as file:
             file.write(head)

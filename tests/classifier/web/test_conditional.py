@@ -68,15 +68,13 @@ def test_an_answer_that_the_caller_has_is_304_and_nothing_is_decoded(
         assert "content-type" not in headers
 
 
-def test_whatever_decides_the_answer_decides_the_tag(
-    start: Callable[..., Running], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whatever_decides_the_answer_decides_the_tag(start: Callable[..., Running]) -> None:
     running = start(s3=stored())
     events = asked(), asked("s3key=images/a.png&top=1"), asked(accept="text/plain")
     tags = [tag_of(running, event) for event in events]
     assert tag_of(running, asked("top=1&s3key=images/a.png")) == tags[1]
     tags.append(tag_of(start(s3=stored("2")), asked()))
-    monkeypatch.setattr("tests.support.application.MODEL", MODEL.__replace__(version="fedcba9876543210"))
+    running.models.served = MODEL.__replace__(version="fedcba9876543210")
     tags.append(tag_of(running, asked()))
     assert len(set(tags)) == len(tags)
 
