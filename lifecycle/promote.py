@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from classifier.bundles.bundle import ROLES, Part, Snapshot
-from classifier.bundles.compiled import HEAD, MODEL, REPORT, key_of
+from classifier.bundles.compiled import REPORT, key_of
 from lifecycle import record
 from lifecycle.console import Console, megabytes
 from lifecycle.errors import ModelsError, PlaceError, UsageError
@@ -161,8 +161,7 @@ def _copy(source: Place, target: Place, candidate: Candidate, console: Console) 
 
 def _copy_compiled(source: Place, target: Place, version: str, report: Report, console: Console) -> None:
     """The model first, its report last: a report stands for a whole compiled form."""
-    names = [*([MODEL] if report.model_bytes else []), *([HEAD] if report.head_sha256 else []), REPORT]
-    for name in names:
+    for name in (*report.objects, REPORT):
         console.progress(f"copying the compiled form's {name}")
         copy_object(source, key_of(source.prefix, version, name), target, key_of(target.prefix, version, name), None)
 

@@ -11,7 +11,7 @@ from copy import replace
 from typing import TYPE_CHECKING, Any
 
 from classifier.bundles.bundle import REQUIRED, ROLES, Identity, fingerprint
-from classifier.bundles.compiled import MODEL, REPORT, key_of
+from classifier.bundles.compiled import REPORT, key_of
 from lifecycle import record
 from lifecycle.console import megabytes
 from lifecycle.promote import Candidate, candidate_of, copy_object
@@ -70,10 +70,8 @@ def _put_compiled(place: Place, found: Candidate, version: str, identity: Identi
     report = found.report
     if report is None or usable_report(place, version) is not None:
         return
-    if report.model_bytes:
-        copy_object(
-            place, key_of(place.prefix, found.version, MODEL), place, key_of(place.prefix, version, MODEL), None
-        )
+    for name in report.objects:
+        copy_object(place, key_of(place.prefix, found.version, name), place, key_of(place.prefix, version, name), None)
     measured = {name: value for name, value in report.measured.items() if name not in FORMS}
     changes: dict[str, Any] = {"serving": serving.decode(), "labels": None, "measured": measured}
     mine = replace(report, fingerprint=version, identities=(identity,), **changes)

@@ -92,6 +92,11 @@ class Report(Record, kw_only=True):
         return str(found.get("sha256", "")) if mine else ""  # type: ignore[union-attr]
 
     @property
+    def objects(self) -> tuple[str, ...]:
+        """Names of the objects that it stands for, beside which it lies."""
+        return (*((MODEL,) if self.model_bytes else ()), *((HEAD,) if self.head_sha256 else ()))
+
+    @property
     def refusal(self) -> str:
         """Why no engine can serve the bundle; empty if one can."""
         return "" if self.usable or self.shape.units else self.reason

@@ -68,8 +68,8 @@ def checked_head(
         ]
     except NotLinearError as error:
         return None, {"reason": str(error)}
-    except (RuntimeError, ValueError) as error:
-        return None, {"reason": f"LiteRT can't run it: {first_line(error)}"}
+    except Exception as error:  # noqa: BLE001 - whatever is odd about a model, it serves without being explained so
+        return None, {"reason": f"it can't be made: {first_line(error)}"}
     largest = max((one for one in differences if math.isfinite(one)), default=math.inf)
     if largest > LARGEST_DIFFERENCE:
         return None, {"reason": f"the average over all places differs from the model's answer by {largest:.2g}"}
@@ -107,7 +107,7 @@ class _Graph:
 
     def __init__(self, schema: Any, root: Any, model: bytes) -> None:  # noqa: ANN401 - generated, without types
         if root.SubgraphsLength() != 1 or root.SignatureDefsLength() > 1:
-            raise NotLinearError("it has several subgraphs")
+            raise NotLinearError("it has not one subgraph")
         self._schema, self._root, self._model = schema, root, model
         self._names = {number: name for name, number in vars(schema.BuiltinOperator).items() if name.isupper()}
         self._subgraph = schema.SubGraphT.InitFromObj(root.Subgraphs(0))

@@ -17,7 +17,7 @@ from classifier.pictures.decode import decode
 from classifier.pictures.headers.inspection import inspect
 from classifier.pictures.headers.picture import ImageLimits
 from local.launch import Code
-from tools.benchmarks.bundles import DEMO, bundle, compiled_form
+from tools.benchmarks.bundles import DEMO, compiled_form
 from tools.benchmarks.result import Options, Result, median, ratio
 from tools.benchmarks.sandboxes import classify_function, sandboxes, storage, upload_event
 
@@ -54,14 +54,13 @@ def run(options: Options) -> Result:
 
     pictures = [path.read_bytes() for path in sorted((options.pictures or DEMO / "samples").glob("*/*.jpg"))]
     pictures = pictures[: 2 if options.quick else None]
-    folder = bundle("demo", options.work, compiled=True)
-    place = compiled_form(folder)
+    place = compiled_form(DEMO)
     model = open_litert(place.read_bytes(), parse_report((place.parent / REPORT).read_bytes()))
     replies: dict[str, list[dict[str, Any]]] = {}
     medians: dict[str, float] = {}
     ratios: dict[str, float] = {}
     with storage() as s3:
-        for kind, source in (("activation", folder), ("occlusion", _without_head(folder, options.work / "no-head"))):
+        for kind, source in (("activation", DEMO), ("occlusion", _without_head(options.work / "no-head"))):
             function = classify_function(s3, source, f"bench-explain-{kind}")
             with sandboxes(function, Code(), s3) as cloud:
                 rounds = options.count(100 if kind == "activation" else 5, quick=2)
@@ -71,7 +70,7 @@ def run(options: Options) -> Result:
     chance = np.random.default_rng(SEED)
     areas: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
     for data, activation, occlusion in zip(pictures, replies["activation"], replies["occlusion"], strict=True):
-        curves = _Curves(model, data, activation["label"])
+        curves = Curves(model, data, activation["label"])
         size = len(activation["map"]), len(activation["map"][0])
         areas["activation"].append(curves.areas(activation["map"]))
         areas["occlusion"].append(curves.areas(occlusion["map"]))
@@ -129,10 +128,10 @@ def _answer(cloud: LocalLambda, picture: bytes, way: str) -> dict[str, Any]:
     return reply
 
 
-def _without_head(folder: Path, target: Path) -> Path:
-    """The bundle with a compiled form of before there were class activation maps."""
+def _without_head(target: Path) -> Path:
+    """The demo with a compiled form of before there were class activation maps."""
     shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(folder, target)
+    shutil.copytree(DEMO, target)
     report = compiled_form(target).parent / REPORT
     document = json.loads(report.read_bytes())
     document["measured"].pop(EXPLAIN)
@@ -148,7 +147,7 @@ def _centre(size: tuple[int, int]) -> Floats:
     return np.exp(-2 * (rows[:, None] ** 2 + columns[None] ** 2)).astype(np.float32)
 
 
-class _Curves:
+class Curves:
     """One picture, as the model takes it, on its way to gray and out of the blur."""
 
     def __init__(self, model: Loaded, data: bytes, label: str) -> None:

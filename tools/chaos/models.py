@@ -111,8 +111,9 @@ def _write_bundles(folder: Path) -> None:
 def _compile(folder: Path) -> None:
     """What the compile function writes for the bundle, into the bundle's folder."""
     from classifier.bundles.bundle import ROLES, Part, Snapshot
-    from classifier.bundles.compiled import MODEL, REPORT
+    from classifier.bundles.compiled import REPORT
     from classifier.bundles.reader import Bundle
+    from classifier.compiling.compile_job import FORM_FILES
     from classifier.compiling.compiler import compile_bundle
 
     files = read_bundle(folder)
@@ -125,7 +126,8 @@ def _compile(folder: Path) -> None:
     assert report.usable, report.reason
     target = folder / "compiled" / version
     target.mkdir(parents=True)
-    (target / MODEL).write_bytes(forms["float32"])
+    for form, data in forms.items():
+        (target / FORM_FILES[form]).write_bytes(data)
     (target / REPORT).write_bytes(report.to_json())
 
 

@@ -12,6 +12,7 @@ from classifier.bundles.bundle import Snapshot
 from classifier.bundles.compiled import EXPLAIN, HEAD
 from classifier.bundles.store import ModelStore
 from classifier.compiling.compile_job import CompileJob
+from classifier.compiling.explain_form import checked_head
 from classifier.engines.keras_engine import open_keras
 from classifier.engines.litert_engine import open_litert
 from classifier.engines.opening import LoadedModel, Opener
@@ -182,3 +183,10 @@ def test_any_other_ending_is_named_and_explained_by_occlusion(ending: str, bucke
     assert not [key for key in bucket.boto.list_objects_v2(Bucket=bucket.name)["Contents"] if HEAD in key["Key"]]
     found = explanation(served, some_picture())
     assert (found["method"], len(found["map"])) == ("occlusion", 16)
+
+
+@pytest.mark.parametrize("model", [b"", b"no FlatBuffer at all", bytes(4000)], ids=len)
+def test_a_model_that_cannot_be_taken_apart_goes_without(model: bytes) -> None:
+    head, said = checked_head(model, [some_picture()], 1)
+    assert head is None
+    assert said["reason"].startswith(("it can't be made", "it has not one"))
