@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import time
+from copy import replace
+from hashlib import sha256
 from typing import Any
 
 import pytest
 
-from classifier.bundles.compiled import key_of
+from classifier.bundles.compiled import EXPLAIN, HEAD, MODEL, key_of
 from lifecycle import record
 from lifecycle.command import main
 from lifecycle.place import Place
 from lifecycle.release import put_release, usable_report
 from tests.conftest import PLACE_PREFIX, Bucket
-from tests.support.stand_ins import compiled_is_whole, publish, release, served
+from tests.support.stand_ins import compiled_is_whole, publish, quietly, release, served
 
 
 def test_promoting_copies_the_pinned_versions_and_the_compiled_form(place: Place, bucket: Bucket) -> None:
@@ -109,3 +113,21 @@ def test_a_bundle_that_functions_refuse_is_not_shown_as_serving(bucket: Bucket, 
         capsys.readouterr()
         assert main([verb, "dev"]) == 0
         assert "Refused  what is newest can't be served: model_invalid: no such layer" in capsys.readouterr().out
+
+
+def test_what_explains_goes_with_the_model_that_it_is_about(place: Place, bucket: Bucket) -> None:
+    given = release(1)
+    assert given.report is not None
+    sums = {"sha256": sha256(b"head").hexdigest(), "model_sha256": given.report.model_sha256}
+    report = replace(given.report, measured={EXPLAIN: sums})
+    put_release(
+        place, dataclasses.replace(given, report=report, compiled={**given.compiled, HEAD: b"head"}), None, quietly
+    )
+    assert main(["promote", "--from", "dev", "--to", "prod"]) == 0
+    prod = Place(bucket.name, "models/prod/", bucket.boto)
+    found = usable_report(prod, given.version)
+    assert found is not None
+    assert found.objects == (MODEL, HEAD)
+    assert prod.store().compiled.head(found, time.monotonic() + 10) == b"head"
+    other = replace(found, measured={EXPLAIN: {**sums, "model_sha256": "0" * 64}})
+    assert (other.head_sha256, other.objects) == ("", (MODEL,))
