@@ -132,6 +132,11 @@ def test_folders_are_matched_with_numbered_labels(tmp_path: Path) -> None:
     assert _pictures(tmp_path, serving) == [(tmp_path / "cat" / "1.png", 0), (tmp_path / "dog" / "1.png", 1)]
 
 
+def _compiled_objects(place: Place, version: str) -> set[str]:
+    listed = place.client.list_objects_v2(Bucket=place.bucket, Prefix=f"{place.prefix}compiled/{version}/")
+    return {entry["Key"].rpartition("/")[2] for entry in listed["Contents"]}
+
+
 def test_a_calibration_goes_live_without_compiling_and_can_be_rolled_back(
     place: Place, capsys: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +166,7 @@ def test_a_calibration_goes_live_without_compiling_and_can_be_rolled_back(
     picture = np.full((1, 8, 8, 3), (250, 20, 20), np.float32)
     assert again.serving.answer(again.engines["litert"].predict(picture))["sure"] is True
     assert compiled_is_whole(place, version)
+    assert _compiled_objects(place, version) == _compiled_objects(place, before)  # what explains the model, too
     current = record.read_current(place)
     assert current is not None
     assert (current.document["action"], current.document["calibration"]) == ("calibrate", found)
