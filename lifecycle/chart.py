@@ -36,6 +36,7 @@ def draw(title: str, labels: Sequence[str], quality: Quality, after: Calibration
 def _after(left: float, calibration: Calibration) -> Iterator[str]:
     yield from _calibration(left, calibration.after)
     top, threshold = MARGIN + 10, calibration.head.threshold or 0.0
+    yield _text(left - PLOT - 2 * MARGIN, top + PLOT + 36, "before")
     x, text = left + threshold * PLOT, f"temperature {calibration.head.temperature or 'none'}; sure from {threshold}"
     yield f'<line x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{top + PLOT}" stroke="{RED}" stroke-width="2"/>'
     yield _text(left, top + PLOT + 36, f"after: {text}")

@@ -54,6 +54,8 @@ class Seen:
     after: tuple[float, float] | None
     first: str
     """The kind of the first layer that does not scale; empty where the graph is not known."""
+    span: float = 0.0
+    """Between black and white after those layers, in the channel where it is largest."""
 
     def __str__(self) -> str:
         if self.given is None:
@@ -67,7 +69,7 @@ class Seen:
         """What looks wrong, or nothing; `stated`: somebody said what training did to the pictures' numbers."""
         if self.given is None or self.after is None:
             return ""
-        span, names = self.after[1] - self.after[0], ", ".join(self.inside)
+        span, names = self.span, ", ".join(self.inside)
         numbers = f"from {self.after[0]:.4g} to {self.after[1]:.4g}"
         if self.inside and span < FLAT:
             how = f"scale {preprocessing.scale}" if preprocessing.scale != "none" else "mean and std"
@@ -106,7 +108,7 @@ def seen(preprocessing: Preprocessing, architecture: bytes | None, model: Traced
                 names.append(name)
                 low, high = change(low), change(high)
     given = _ends(preprocessing)
-    return Seen(_span(*given), tuple(names), _span(low, high), first)
+    return Seen(_span(*given), tuple(names), _span(low, high), first, float(abs(high - low).max()))
 
 
 def _ends(preprocessing: Preprocessing) -> tuple[Ends, Ends]:

@@ -182,4 +182,5 @@ def test_the_picture_shows_before_and_after_and_the_threshold() -> None:
     assert f"best score; calibration error {found.before.calibration_error:.3f}" in texts
     assert f"best score; calibration error {found.after.calibration_error:.3f}" in texts
     assert f"after: temperature {found.head.temperature}; sure from {found.head.threshold}" in texts
+    assert "before" in texts
     assert "after" not in draw("m", "abcd", found.before)

@@ -51,6 +51,9 @@ def _layers(names: str) -> list[Any]:
         "divided": lambda: lambda tensor: tensor / 255.0,
         "of pixels": lambda: normalized(120.0, 4900.0),
         "of unit": lambda: normalized(0.47, 0.075),
+        "of channels": lambda: keras.layers.Normalization(
+            mean=[123.675, 116.28, 103.53], variance=[58.395**2, 57.12**2, 57.375**2]
+        ),
         "batch": keras.layers.BatchNormalization,
     }
     return [made[name]() for name in names.split(", ") if name]
@@ -73,6 +76,8 @@ def _layers(names: str) -> list[Any]:
         ("from unit", "none", (-1, 509), BEFORE),
         ("of pixels", "none", (-1.714, 1.929), ""),
         ("of pixels", "tf", (-1.729, -1.7), TWICE),
+        ("of channels", "none", (-2.118, 2.64), ""),
+        ("of channels", "tf", (-2.135, -1.787), TWICE),  # each channel is flat, on a level of its own
         ("of unit", "unit", (-1.716, 1.935), ""),
         ("of unit", "none", (-1.716, 929.4), BEFORE),
         ("", "none", (0, 255), AS_THEY_ARE),
