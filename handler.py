@@ -74,19 +74,26 @@ def wsgi() -> WSGIApplication:
     return application(app, largest * 4 // 3 + 65_536)  # as base64 in JSON
 
 
-def build(environ: Mapping[str, str], link_rule: AddressRule | None = None) -> App:
-    """The application with its collaborators; `link_rule` is loosened by tests only, never by the environment."""
-    from classifier import function_memory, logs
-    from classifier.app import App
+def build(environ: Mapping[str, str], link_rule: AddressRule | None = None, *, ahead: bool = False) -> App:
+    """The application with its collaborators; `link_rule` is loosened by tests only, never by the environment.
+
+    `ahead`: S3 is asked for the model before the rest is imported, as it takes its time to answer.
+    """
+    from classifier import logs
     from classifier.bundles.store import ModelStore
-    from classifier.pictures.headers.picture import ImageLimits
-    from classifier.service import Classifier, ImageStore
     from classifier.settings import Settings
 
     settings = Settings.from_env(environ)
     logs.configure(settings.log_level, settings.metric_namespace)
     store = ModelStore.from_settings(settings, environ)
     loader = _loader(store, settings)
+    if ahead:
+        loader.prefetch()
+    from classifier import function_memory
+    from classifier.app import App
+    from classifier.pictures.headers.picture import ImageLimits
+    from classifier.service import Classifier, ImageStore
+
     classifier = Classifier(
         models=loader,
         model_name=settings.model_name,
@@ -179,7 +186,7 @@ def _fetch(link: str, deadline: float, settings: Settings, rule: AddressRule | N
 @cache
 def _app() -> App:
     """Built once. In Lambda that is in INIT, where a wrong setting shows at once and pulling the model begins."""
-    app = build(os.environ)
+    app = build(os.environ, ahead=True)
     app.prepare(os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE", ""))
     return app
 

@@ -81,9 +81,9 @@ OWNERS = {
     ),
     "boto3": (),
     "botocore": ("classifier/s3/credential_sources.py",),
-    "ssl": ("classifier/links/dial.py", "classifier/links/fetch.py"),
-    "socket": ("classifier/links/dial.py", "classifier/links/fetch.py"),
-    "http": ("classifier/s3/http.py", "classifier/web/responses.py"),
+    "ssl": ("classifier/links/dial.py", "classifier/links/fetch.py", "classifier/s3/http.py"),
+    "socket": ("classifier/links/dial.py", "classifier/links/fetch.py", "classifier/s3/http.py"),
+    "http": ("classifier/web/responses.py",),
     "urllib3": (),
     "requests": (),
     "tensorflow": (

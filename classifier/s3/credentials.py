@@ -9,7 +9,7 @@ from copy import replace
 from typing import TYPE_CHECKING
 
 from classifier import logs
-from classifier.s3.http import HTTPException
+from classifier.s3.http import BrokenReplyError
 from classifier.s3.sigv4 import Credentials, Kept
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class KeptCredentials:
 
                 self._source = source_of(self._environ)
             return self._source()
-        except (OSError, HTTPException) as error:
+        except (OSError, BrokenReplyError) as error:
             if kept is None or kept.expires <= time.time():
                 raise
             logs.emit("warning", "credentials not renewed", error=error)

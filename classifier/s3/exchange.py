@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from typing import TYPE_CHECKING
 
@@ -92,7 +91,7 @@ class Exchange:
                     raise refusal(str(request), reply)
             except http.TooLargeError as error:
                 raise ObjectTooLargeError(f"{request}: {error}") from error
-            except (OSError, http.HTTPException) as error:
+            except (OSError, http.BrokenReplyError) as error:
                 trouble = f"{type(error).__name__}: {error}"
         raise StorageUnavailableError(f"{request}: {trouble}")
 
@@ -154,7 +153,9 @@ def _begin(pool: http.Pool, call: http.Call) -> http.Reply | http.Opened:
 
 def _pause(attempt: int, deadline: float) -> bool:
     """Wait before the next attempt (full jitter); False when the deadline leaves no time for one."""
-    pause = random.uniform(0, BACKOFF_S * 4**attempt)  # noqa: S311 - spreads load, guards nothing
+    from random import uniform  # a millisecond of a start-up at which nothing fails
+
+    pause = uniform(0, BACKOFF_S * 4**attempt)  # noqa: S311 - spreads load, guards nothing
     if time.monotonic() + pause >= deadline:
         return False
     time.sleep(pause)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import email.utils
 import time
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 LISTINGS = ("ListBucketResult", "ListVersionsResult")
 MESSAGE_CHARACTERS = 500
+MONTHS = "JanFebMarAprMayJunJulAugSepOctNovDec"
 
 
 class ObjectInfo(Record):
@@ -114,7 +114,9 @@ def _entries(root: ET.Element) -> Iterator[ObjectInfo]:
 
 
 def _http_date(value: str) -> float:
+    """A Date header (RFC 9110, 5.6.7) in seconds since the epoch; our own clock for one that can't be read."""
     try:
-        return email.utils.parsedate_to_datetime(value).timestamp()
+        _, day, month, year, clock, _ = value.split()
+        return datetime.fromisoformat(f"{year}-{MONTHS.index(month) // 3 + 1:02}-{day}T{clock}Z").timestamp()
     except ValueError:
         return time.time()

@@ -1,6 +1,6 @@
 """S3 as this service uses it: list, read and write whole objects, each under one deadline.
 
-A small client on http.client: importing boto3 and making its client takes longer than everything else that the first
+A small client of our own: importing boto3 and making its client takes longer than everything else that the first
 reply needs, and boto3 has no total deadline. Errors are this module's own; callers give them a status.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from classifier.errors import StorageUnavailableError
 from classifier.s3.exchange import Exchange, Request
-from classifier.s3.http import HTTPException
+from classifier.s3.http import BrokenReplyError
 from classifier.s3.listing import Listing, ObjectInfo, parse_page
 from classifier.s3.refusals import ObjectChangedError, ObjectMissingError, ObjectTooLargeError, ObjectUnreadableError
 
@@ -180,7 +180,7 @@ class Stream:
         """At most `size` bytes, empty at the end. Raises StorageUnavailableError when the connection breaks."""
         try:
             return self._opened.read(size)
-        except (OSError, HTTPException) as error:
+        except (OSError, BrokenReplyError) as error:
             raise StorageUnavailableError(f"{self._what}: {type(error).__name__}: {error}") from error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from classifier.errors import ClassifierError, MethodNotAllowedError
@@ -31,6 +30,8 @@ class Response(Record):
     @property
     def reason(self) -> str:
         """The status's standard phrase."""
+        from http import HTTPStatus  # an enum of 62: a millisecond of every start-up, for load balancers only
+
         return HTTPStatus(self.status).phrase
 
 
