@@ -27,9 +27,10 @@ def finished(planes: Sequence[Image], spec: Preprocessing) -> bytes:
     if spec.reverses:
         planes = planes[::-1]
     scaled = _standardized([_scaled(plane, spec, channel) for channel, plane in enumerate(planes)], spec.standardize)
-    mixed = array("f", bytes(4 * len(planes) * planes[0].width * planes[0].height))
-    for channel, plane in enumerate(scaled):
-        mixed[channel :: len(planes)] = array("f", plane.tobytes())
+    numbers = [array("f", plane.tobytes()) for plane in scaled]
+    mixed = numbers[0] * len(numbers)  # of the right length: each is replaced
+    for channel, plane in enumerate(numbers):
+        mixed[channel :: len(numbers)] = plane
     return mixed.tobytes()
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from classifier.pictures.pipelines.samples import Samples
     from classifier.pictures.preprocessing import Preprocessing
 
-ROWS_AT_ONCE = 48
+ROWS_AT_ONCE = 64
 """Rows of output that are made together: their planes stay in the processor's second cache."""
 _PILLOW = {"bilinear": "BILINEAR", "bicubic": "BICUBIC", "lanczos3": "LANCZOS"}
 """Antialiased kernels that Pillow has, on float planes, in one step of C."""

@@ -164,3 +164,19 @@ def test_what_is_laid_out_otherwise_is_refused(pattern: str) -> None:
     content = next(TENSORFLOW.parent.glob(pattern)).read_bytes()
     with pytest.raises(elf_tables.UnusualLayoutError):
         elf_bind.bind(content, elf_bind.Names(Counter(), ()))
+
+
+def test_a_library_for_arm_keeps_its_symbols_and_the_packer_says_so(
+    names: elf_bind.Names, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = bytearray(LIBRARY.read_bytes())
+    content[18:20] = elf.AARCH64.to_bytes(2, "little")  # e_machine: everything else is as in one that can be bound
+    path = f"tensorflow/{LIBRARY.name}"
+    (tmp_path / "installed" / "tensorflow").mkdir(parents=True)
+    (tmp_path / "installed" / path).write_bytes(content)
+
+    assert RULES.binds(path)
+    slim.stage(tmp_path / "installed", [path], tmp_path / "staged", RULES, names.mentioned)
+
+    assert (tmp_path / "staged" / path).read_bytes() == elf.shrink(bytes(content))
+    assert "is packed with all its symbols: it is for machine 183" in capsys.readouterr().out
