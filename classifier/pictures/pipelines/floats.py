@@ -31,6 +31,11 @@ def combined(operation: Callable[[dict[str, Any]], Any], **planes: Image) -> Ima
     return result
 
 
+def plus(plane: Image, number: float) -> Image:
+    """A plane of floats with the number added: for such a function Pillow multiplies and adds in one pass."""
+    return plane.point(lambda value: value + number)
+
+
 def lerp(low: Image, high: Image, share: Image) -> Image:
     """low + (high - low) * share, in that order of rounding; `high` becomes it.
 

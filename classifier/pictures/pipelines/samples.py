@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from classifier.pictures.pipelines.axes import rounded
-from classifier.pictures.pipelines.floats import along_columns, along_rows, combined, floats, lerp
+from classifier.pictures.pipelines.floats import along_columns, along_rows, combined, floats, lerp, plus
 from classifier.pictures.pipelines.gather import Pick, blackened, gather_columns, gather_rows
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ STRIP = 128
 """Rows that are made at once when the whole picture is wanted: bounds the memory of float planes."""
 _UNIT = 65536
 _MATRIX = (
-    (1, 0, 91881 / _UNIT, -128 * 91881 / _UNIT),
-    (1, -22554 / _UNIT, -46802 / _UNIT, 128 * (22554 + 46802) / _UNIT),
-    (1, 116130 / _UNIT, 0, -128 * 116130 / _UNIT),
+    *(1, 0, 91881 / _UNIT, -128 * 91881 / _UNIT),
+    *(1, -22554 / _UNIT, -46802 / _UNIT, 128 * (22554 + 46802) / _UNIT),
+    *(1, 116130 / _UNIT, 0, -128 * 116130 / _UNIT),
 )
 """jdcolor.c's fixed-point YCbCr to RGB. Pillow adds a half and truncates: equal for all 2^24 colours (a test)."""
 
@@ -79,15 +79,14 @@ class FastJpeg:
         from PIL import Image as Pillow
 
         wanted, blank = _joined(rows), _blank(rows)
-        luma, chroma = gather_rows([self._luma], wanted), self._chroma_rows(wanted)
+        luma, chroma = gather_rows([self._luma], wanted), self._terms(self._chroma_rows(wanted))
         height = len(wanted)
         found = []
         for column in columns:
             both = self._chroma_columns(chroma, wanted, column)
             blue, red = both.crop((0, 0, both.width, height)), both.crop((0, height, both.width, 2 * height))
-            merged = Pillow.merge("RGB", (gather_columns(luma, column), blue, red))
-            channels = [merged.convert("L", row) for row in _MATRIX]
-            found.append([blackened(channel, blank, column.blank) for channel in channels])
+            merged = Pillow.merge("RGB", (gather_columns(luma, column), blue, red)).convert("RGB", _MATRIX)
+            found.append(list(blackened(merged, blank, column.blank).split()))
         return found
 
     def whole(self) -> Image:
@@ -111,23 +110,29 @@ class FastJpeg:
             along_rows(rounded([0.25 if row % 2 else 0.75 for row in rows] * 2), self._chroma[0].width),
         )
 
-    def _chroma_columns(self, plane: Image, rows: Sequence[int], column: Pick) -> Image:
-        """Those columns of it, as bytes.
+    def _terms(self, plane: Image) -> tuple[Image, Image]:
+        """What a column of chroma is made of: the plane for its first sample, and for its second.
 
-        What libjpeg adds before it truncates changes with the column's parity p (without columns to make, the row's):
-        8 - p sixteenths, or 1 + p fourths. With the second sample's share s = 0.75 - p / 2: `added` + `more` * s.
+        What libjpeg adds before it truncates changes with the column's parity p: 8 - p sixteenths, or 1 + p fourths.
+        With the second sample's share s = 0.75 - p / 2 that is `added` + `more` * s.
         """
         if not self._fancy_across:
-            plane = gather_columns(plane, _stored(column, self._across))
+            return plane, plane
+        added, more = (13 / 32, 1 / 8) if self._fancy_down else (5 / 8, -1 / 2)
+        plane = floats(plane)
+        return plus(plane, added), plus(plane, added + more)
+
+    def _chroma_columns(self, terms: tuple[Image, Image], rows: Sequence[int], column: Pick) -> Image:
+        """Those columns of both chroma planes, as bytes; without columns to make, what is added follows the rows."""
+        first, second = terms
+        if not self._fancy_across:
+            plane = gather_columns(first, _stored(column, self._across))
             if not self._fancy_down:
                 return plane
             halves = along_rows(rounded([0.5 if row % 2 else 0.25 for row in rows] * 2), plane.width)
             return combined(lambda v: v["plane"] + v["halves"], plane=plane, halves=halves).convert("L")
-        before, behind, share = _fancy(column, plane.width)
-        added, more = (13 / 32, 1 / 8) if self._fancy_down else (5 / 8, -1 / 2)
-        first = combined(lambda v: v["plane"] + added, plane=floats(plane))
-        second = combined(lambda v: v["plane"] + more, plane=first)
-        shares = along_columns(share, plane.height)
+        before, behind, share = _fancy(column, first.width)
+        shares = along_columns(share, first.height)
         return lerp(gather_columns(first, before), gather_columns(second, behind), shares).convert("L")
 
 
