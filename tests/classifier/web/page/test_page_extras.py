@@ -193,6 +193,7 @@ def test_a_wrong_answer_can_be_told(
     page.route("**/feedback", take)
     stubbed.give(sample)
     stubbed.answer()
+    assert "pictures given here are kept" in page.inner_text("footer")
     page.click("#wrong summary")
     page.wait_for_selector("#right-label option:nth-child(4)", state="attached")
     options = [option.inner_text() for option in page.locator("#right-label option").all()]
@@ -208,6 +209,7 @@ def test_feedback_is_not_asked_for_where_nobody_takes_it(visit: Visit, sample: P
     visit.give(sample)
     visit.answer()
     assert visit.page.is_hidden("#wrong")
+    assert visit.page.is_hidden("#kept")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
