@@ -119,6 +119,8 @@ def _compare(
     from lifecycle.traffic.drawing import draw
 
     place, version = of
+    if len(reference.measured.labels) < LEAST:
+        console.warn(f"the reference is {len(reference.measured.labels)} pictures: of so few only large changes show")
     console.progress("comparing, by dealing the pictures anew some thousands of times")
     found = compare(reference.measured, now)
     counts = len(reference.measured.labels), len(now.labels)

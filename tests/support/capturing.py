@@ -22,11 +22,12 @@ from classifier.s3.storage import S3
 from classifier.service import Classifier, ImageStore
 from classifier.settings import Settings
 from classifier.wsgi import application
-from tests.support.application import Models, picture
+from tests.support.application import MODEL, Models, picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from classifier.engines.opening import LoadedModel
     from model_loader import ModelLoader
     from tests.conftest import Bucket
 
@@ -85,6 +86,7 @@ def serve(bucket: Bucket) -> Iterator[Callable[..., Service]]:
         *,
         draws: tuple[float, ...] = (),
         endpoint: str = "",
+        served: LoadedModel = MODEL,
         fetch: Callable[[str, float], bytes] = lambda _link, _deadline: picture(),
     ) -> Service:
         environ = {"MODEL_BUCKET": "b", "MODEL_NAME": "things", "IMAGE_BUCKET": bucket.name, "CAPTURE": capture}
@@ -95,7 +97,7 @@ def serve(bucket: Bucket) -> Iterator[Callable[..., Service]]:
             drawn = iter(draws)
             share, unsure = settings.capture
             captures = Captures(s3, bucket.name, share=share, unsure=unsure, draw=lambda: next(drawn, 0.0))
-        models = cast("ModelLoader", Models())
+        models = cast("ModelLoader", Models(served=served))
         store = ImageStore(s3, bucket.name, "images/", settings.max_image_bytes)
         classifier = Classifier(models, "things", fetch, store, ImageLimits.from_settings(settings))
         app = App(settings, models, classifier, time.monotonic(), captures=captures)

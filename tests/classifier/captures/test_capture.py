@@ -6,16 +6,17 @@ import io
 import json
 import re
 import threading
+from copy import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
 
+from classifier.bundles.serving import ModelShape, parse_serving
 from classifier.captures import capture
 from classifier.captures.capture import RECORD_BYTES, Captures, written
-from classifier.service import Classifier
 from classifier.settings import Settings, SettingsError
-from tests.support.application import lines, picture
+from tests.support.application import MODEL, lines, picture
 from tests.support.capturing import Service
 from tests.support.capturing import serve as serve
 from tests.support.troubled_s3 import TroubledS3
@@ -93,11 +94,14 @@ def test_a_request_that_is_not_drawn_costs_nothing(serve: Serve) -> None:
     [("unsure", (0.0, 0.0), ["unsure"]), ("0.5,unsure", (0.6, 0.1), ["unsure", "drawn"]), ("0.5", (0.6, 0.6), [])],
 )
 def test_what_the_model_is_not_sure_of_is_kept_whatever_is_drawn(
-    serve: Serve, monkeypatch: pytest.MonkeyPatch, asked: str, draws: tuple[float, ...], kept: list[str]
+    serve: Serve, asked: str, draws: tuple[float, ...], kept: list[str]
 ) -> None:
-    service, plainly, said = serve(asked, draws=draws), Classifier.classify, iter((False, True))
-    monkeypatch.setattr(Classifier, "classify", lambda *given: {**plainly(*given), "sure": next(said)})
-    ids = [service.classify()["request_id"] for _ in range(2)]
+    serving = b'{"labels": ["red", "blue"], "threshold": 0.9}'
+    careful = replace(MODEL, serving=parse_serving(serving, None, ModelShape(8, 8, 3, 2, "softmax")))
+    service = serve(asked, draws=draws, served=careful)
+    replies = [service.classify(picture(color=color)) for color in ((130, 0, 125), (255, 0, 0))]
+    assert [reply["sure"] for reply in replies] == [False, True]
+    ids = [reply["request_id"] for reply in replies]
     there = service.keys()
     records = [service.kept(one)[1] for one in ids if f"captures/{one}" in there]
     assert [record["why"] for record in records] == kept
