@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from local import supply
+from local import framework, supply
 from local.launch import PROJECT
 
 if TYPE_CHECKING:
@@ -53,6 +53,21 @@ def test_what_cannot_be_installed_is_an_error_in_a_sentence(
         "",
         "A model is loaded with Keras. TensorFlow is needed for that, and is installed now.\n",
     )
+
+
+def test_a_framework_that_cannot_be_installed_is_an_error_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    node = tmp_path / "node"
+    node.write_text("#!/bin/sh\nexit 1\n")
+    node.chmod(0o755)
+    (tmp_path / "serverless.yml").write_text("service: other\n")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(
+        framework.TemplateError, match=r"^serverless\.yml can't be read: the Serverless Framework could"
+    ):
+        framework.stated("dev", tmp_path)
+    assert capfd.readouterr().err.startswith("serverless.yml is not the one that was shipped")
 
 
 @pytest.mark.parametrize("name", ["models", "train_demo"])

@@ -46,6 +46,7 @@ def test_nothing_pinned_has_a_known_fault(tmp_path: Path, capsys: pytest.Capture
         ("pkg:pypi/keras@3.11.2", "keras 3.11.2: CVE-2025-49655"),
         ("pkg:pypi/numpy@1.18.0", "numpy 1.18.0: PYSEC-2021-856"),
         ("pkg:pypi/tensorflow-cpu@2.11.0", "tensorflow-cpu 2.11.0: CVE-2023-25801"),
+        ("pkg:pypi/tensorflow@2.12.0", "tensorflow 2.12.0: CVE-2023-33976"),
         ("pkg:generic/hdf5@1.14.2", "hdf5 1.14.2: CVE-2018-11202"),
         ("pkg:generic/libwebp@1.3.1", "libwebp 1.3.1: CVE-2023-4863 (heap buffer overflow in the lossless decoder)"),
     ],
