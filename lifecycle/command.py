@@ -30,6 +30,7 @@ VERBS = {
     "diff": "what changed between two versions",
     "verify": "load what S3 holds as the function would, and check it",
     "promote": "make one stage's model another's",
+    "canary": "look after a model that only a share of the callers gets: compare, raise, promote, abort",
     "rollback": "go back to a version that was published before",
     "prune": "delete old versions that nothing serves and nobody goes back to",
     "classify-all": "classify every picture under a prefix, each exactly once",

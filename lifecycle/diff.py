@@ -1,4 +1,5 @@
-"""Show what changed between two versions at PLACE: by default between the one that serves and the one before it.
+"""Show what changed between two versions at PLACE: by default between the one that serves and its canary, or the one
+before it.
 
 Labels, preprocessing, output, layers, sizes, and what was measured: by setting and by layer, a screenful at most;
 --json has all. Only the two JSON objects are downloaded.
@@ -35,8 +36,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Print the differences."""
     place = find_place(options.place)
     timeline = read_timeline(place)
-    new = timeline.named(options.new) if options.new else timeline.current
-    old = timeline.named(options.old) if options.old else timeline.before()
+    canary = timeline.canary
+    new = timeline.named(options.new) if options.new else canary or timeline.current
+    old = timeline.named(options.old) if options.old else timeline.current if canary else timeline.before()
     if new is None or old is None:
         raise PlaceError(f"there are no two versions at {place.url} to compare")
     document = compare(place, old, new)

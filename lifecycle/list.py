@@ -1,5 +1,5 @@
 """List the versions that were published at PLACE, newest first: when, from what, how large, how it was measured, and
-which one serves. `lost` versions can't be gone back to: the bucket no longer has their objects.
+which one serves, with its canary. `lost` versions can't be gone back to: the bucket no longer has their objects.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Print the list."""
     place = find_place(options.place)
     timeline = read_timeline(place)
-    rows = [summary(timeline, found) for found in timeline.publications]
+    canary = [] if timeline.canary is None else [timeline.canary]
+    rows = [summary(timeline, found) for found in [*canary, *timeline.publications]]
     refusal = timeline.refusal()
     document = {"place": place.url, "serving": timeline.serving, "versions": rows}
     document |= {"refused": refusal} if refusal else {}
@@ -59,7 +60,22 @@ def summary(timeline: Timeline, found: Record) -> dict[str, Any]:
         "verified": found.verified,
         "serves": _serves(timeline, found),
         "whole": timeline.is_whole(found),
+        **_canary(found),
     }
+
+
+def _canary(found: Record) -> dict[str, Any]:
+    """That a record is a canary's, and what it gets."""
+    if "percent" not in found.document:
+        return {}
+    return {"canary": {"percent": found.document["percent"], "shadow": found.document.get("shadow") is True}}
+
+
+def state_of(row: dict[str, Any]) -> str:
+    """What a version is at the moment, in a word or two."""
+    if canary := row.get("canary"):
+        return f"{'shadow' if canary['shadow'] else 'canary'} {canary['percent']} %"
+    return "serves" if row["serves"] else "" if row["whole"] else "lost"
 
 
 def _serves(timeline: Timeline, found: Record) -> bool:
@@ -87,7 +103,7 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
         _or_dash(row["labels"]),
         "-" if difference is None else f"{difference:.1e}",
         _or_dash(row["engine"]),
-        "serves" if row["serves"] else "" if row["whole"] else "lost",
+        state_of(row),
         row["source"],
     )
 

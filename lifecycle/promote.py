@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from classifier.bundles.bundle import ROLES, Part, Snapshot
 from classifier.bundles.compiled import REPORT, key_of
-from lifecycle import record
+from lifecycle import record, shares
 from lifecycle.console import Console, megabytes
 from lifecycle.errors import ModelsError, PlaceError, UsageError
 from lifecycle.marks import read_mark
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Buffer, Mapping
 
     from classifier.bundles.compiled import Report
+    from lifecycle.shares import Share
 
 NAME = "promote"
 READ_S = 600.0
@@ -54,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-accuracy", type=share, metavar="SHARE", help="refuse below this accuracy of `verify --against`"
     )
+    shares.add_arguments(parser)
     parser.add_argument("--dry-run", action="store_true", help="say what it would do")
 
 
@@ -63,7 +65,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if (source.bucket, source.prefix) == (target.bucket, target.prefix):
         raise UsageError(f"{source.url} can't be promoted to itself")
     there = read_timeline(target)
-    before = there.serving
+    before, portion = there.serving, shares.asked(options, target, there)
     candidate = candidate_of(source, read_timeline(source), console)
     if candidate.doubt and not options.unverified:
         raise ModelsError(f"refused: {candidate.version} {candidate.doubt}. Run verify, or say --unverified")
@@ -76,8 +78,12 @@ def run(options: argparse.Namespace, console: Console) -> int:
     if not options.dry_run:
         objects = _copy(source, target, candidate, console)
         copy_reference(source, target, candidate.version)
-        record.write(target, _document(candidate, source, objects), there.current)
-    console.result(*_told(source, target, candidate, there, dry_run=options.dry_run))
+        document = _document(candidate, source, objects)
+        if portion is not None and there.current is not None:
+            record.write(target, shares.begun(there.current, document, portion), there.current)
+        else:
+            record.write(target, shares.kept(there.current, document), there.current)
+    console.result(*_told(source, target, candidate, there, portion, dry_run=options.dry_run))
     return 0
 
 
@@ -138,6 +144,7 @@ def _digests(parts: Mapping[Any, Buffer], names: Mapping[Any, str]) -> dict[str,
 def _kept(document: Mapping[str, Any]) -> dict[str, Any]:
     """What stays true of a model wherever it is."""
     own = {"objects", "version", "published", "activated", "action", "rolled_back_from", "promoted_from"}
+    own |= {"live_since", "canary", *shares.OWN}
     return {name: value for name, value in document.items() if name not in own}
 
 
@@ -190,9 +197,9 @@ def _document(candidate: Candidate, source: Place, objects: dict[str, dict[str, 
 
 
 def _told(
-    source: Place, target: Place, candidate: Candidate, there: Timeline, *, dry_run: bool
+    source: Place, target: Place, candidate: Candidate, there: Timeline, portion: Share | None, *, dry_run: bool
 ) -> tuple[dict[str, Any], list[str]]:
-    before, undo = there.serving, there.undo(target)
+    before, undo = there.serving, there.undo(target) if portion is None else shares.undo(target)
     document = {
         "from": source.url,
         "to": target.url,
@@ -201,9 +208,11 @@ def _told(
         "verified": not candidate.doubt,
         "changed": not dry_run,
         "dry_run": dry_run,
+        **shares.told(portion),
         "undo": None if dry_run else undo,
     }
-    line = f"{candidate.version} from {source.url} to {target.url}, in place of {before or 'nothing'}"
+    where = f"in place of {before or 'nothing'}" if portion is None else f"for {portion}, beside {before}"
+    line = f"{candidate.version} from {source.url} to {target.url}, {where}"
     if dry_run:
         return document, [f"Would promote {line}"]
     return document, [f"Promoted {line}; each function adopts it at its next check", f"Undo     {undo}"]

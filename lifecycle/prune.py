@@ -1,7 +1,7 @@
 """Delete the objects and compiled forms of old versions that were published at PLACE: for good, there is no way back.
 
-Kept are what serves, the versions that served last (--keep, 10 unless told), whatever an object was written to within a
-day, and all that was never published. Without --yes it only says what it would delete.
+Kept are what serves and its canary, the versions that served last (--keep, 10 unless told), whatever an object was
+written to within a day, and all that was never published. Without --yes it only says what it would delete.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from lifecycle.console import Console, megabytes
 from lifecycle.errors import PlaceError, UsageError
 from lifecycle.place import Place, find_place, s3_trouble
 from lifecycle.release import VERSIONS
+from lifecycle.shares import canary_of
 from lifecycle.timeline import LOOK_S, Timeline, read_timeline
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ def _serving(timeline: Timeline) -> Iterator[tuple[str, str]]:
         raise PlaceError("objects were swapped by hand moments ago; try again when they serve")
     if timeline.current is not None:
         yield timeline.current.version, "published, under a swap by hand" if timeline.swapped else "serves"
+    if found := canary_of(timeline.current):
+        yield str(found["version"]), "canary"
     if isinstance(newest, Snapshot):
         known = known_fingerprint(newest)
         report = timeline.store.compiled.report_for(newest, timeline.view.reports, time.monotonic() + LOOK_S)
@@ -135,7 +138,12 @@ def _delete(place: Place, version: str, keep: set[str], timeline: Timeline, cons
     """
     objects = _stored(place, version).get(version, [])
     current = record.read_current(place)
-    if current is None or current.version not in keep or _fresh(objects, timeline):
+    canary = canary_of(current) or {}
+    if (
+        current is None
+        or not {current.version, canary.get("version", current.version)} <= keep
+        or _fresh(objects, timeline)
+    ):
         raise PlaceError(f"somebody changed what is published at {place.url} meanwhile; nothing further was deleted")
     console.progress(f"deleting {version}, {megabytes(sum(item.size for item in objects))}")
     # Reports first: one stands for a whole compiled form.

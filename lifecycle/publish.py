@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifier.pictures.preprocessing import CHOICES
-from lifecycle import containers, memory, reading, serving_options, source
+from lifecycle import containers, memory, reading, serving_options, shares, source
 from lifecycle.console import Console, megabytes
 from lifecycle.errors import UsageError
 from lifecycle.input_range import seen
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from classifier.bundles.compiled import Report
     from lifecycle.serving_options import Sample
+    from lifecycle.shares import Share
     from lifecycle.source import KerasSource
     from lifecycle.timeline import Timeline
 
@@ -82,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="one of several outputs; a GraphDef's tensor; a SavedModel's signature[:result]",
     )
     parser.add_argument("--quantize", nargs="*", default=[], choices=("float16", "int8"), help="smaller forms too")
+    shares.add_arguments(parser)
     parser.add_argument("--dry-run", action="store_true", help="convert and compare, but write nothing to S3")
 
 
@@ -91,15 +93,14 @@ def run(options: argparse.Namespace, console: Console) -> int:
         raise UsageError("give one SOURCE, or architecture JSON and weights; labels go with --labels")
     place = find_place(options.to)
     timeline = read_timeline(place)
+    share = shares.asked(options, place, timeline)
     prepared = prepare(options, place, console)
     needs = _check_memory(prepared.release, options.to, console)
-    if options.dry_run:
-        console.result(*_told(prepared, place, timeline, needs, live=False))
-        return 0
-    if prepared.reference:
-        write_reference(place, prepared.release.version, prepared.reference)
-    put_release(place, prepared.release, timeline.current, console.progress)
-    console.result(*_told(prepared, place, timeline, needs, live=True))
+    if not options.dry_run:
+        if prepared.reference:
+            write_reference(place, prepared.release.version, prepared.reference)
+        put_release(place, prepared.release, timeline.current, console.progress, share)
+    console.result(*_told(prepared, place, timeline, needs, share, live=not options.dry_run))
     return 0
 
 
@@ -220,10 +221,10 @@ def _compiled(
 
 
 def _told(
-    prepared: Prepared, place: Place, timeline: Timeline, needs: memory.Needs, *, live: bool
+    prepared: Prepared, place: Place, timeline: Timeline, needs: memory.Needs, share: Share | None, *, live: bool
 ) -> tuple[dict[str, Any], list[str]]:
     release, before = prepared.release, timeline.serving
-    undo = timeline.undo(place)
+    undo = timeline.undo(place) if share is None else shares.undo(place)
     document = {
         "place": place.url,
         "version": release.version,
@@ -233,6 +234,7 @@ def _told(
         **release.facts,
         "needs": needs.as_dict(),
         "samples": prepared.samples,
+        **shares.told(share),
         "undo": undo if live else None,
     }
     lines = [f"Model    {release.version}, {release.facts['labels']} labels, {megabytes(release.facts['bytes'])}"]
@@ -241,7 +243,8 @@ def _told(
     lines += [_sample_line(shown) for shown in prepared.samples]
     if not live:
         return document, [*lines, f"Nothing was written: without --dry-run this would go live at {place.url}"]
-    lines.append(f"Live     {place.url} in place of {before or 'nothing'}, adopted at each function's next check")
+    where = f"in place of {before or 'nothing'}" if share is None else f"for {share}, beside {before}"
+    lines.append(f"Live     {place.url} {where}, adopted at each function's next check")
     return document, [*lines, f"Undo     {undo}"]
 
 

@@ -45,8 +45,8 @@ class Record:
 
     @property
     def is_return(self) -> bool:
-        """Whether this went back to a model that had been published before."""
-        return self.document.get("action") == "rollback"
+        """Whether this brought no new model: it went back to one, or was about a canary beside it."""
+        return self.document.get("action") in ("rollback", "canary")
 
     @property
     def objects(self) -> Mapping[str, Mapping[str, Any]]:

@@ -17,7 +17,7 @@ from classifier.bundles.bundle import ROLES, Identity, Part, Role, Snapshot, fin
 from classifier.bundles.compiled import MODEL, REPORT, Report, key_of, parse_report
 from classifier.bundles.reader import Bundle
 from classifier.errors import ModelError
-from lifecycle import record
+from lifecycle import record, shares
 from lifecycle.console import megabytes
 from lifecycle.errors import UsageError
 from lifecycle.place import NOT_THERE, Place, error_code, s3_trouble
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lifecycle.record import Record
+    from lifecycle.shares import Share
 
 VERSIONS = "versions/"
 MAX_PUT_BYTES = 5 * 2**30
@@ -64,8 +65,12 @@ def as_bundle(files: Mapping[str, bytes]) -> Bundle:
     return Bundle(Snapshot(made_up, 0.0), parts, version_of(files))
 
 
-def put_release(place: Place, release: Release, seen: Record | None, tell: Callable[[str], None]) -> Record:
+def put_release(
+    place: Place, release: Release, seen: Record | None, tell: Callable[[str], None], share: Share | None = None
+) -> Record:
     """Upload everything and make it the served model, if what is published still is what `seen` was.
+
+    With a `share` only the canary beside it, which needs a `seen`.
 
     ConflictError, PlaceError: then nothing changed for those who are served.
     """
@@ -87,7 +92,9 @@ def put_release(place: Place, release: Release, seen: Record | None, tell: Calla
         "objects": objects,
         **release.facts,
     }
-    return record.write(place, document, seen)
+    if share is not None and seen is not None:
+        return record.write(place, shares.begun(seen, document, share), seen)
+    return record.write(place, shares.kept(seen, document), seen)
 
 
 def put(place: Place, key: str, data: bytes, kind: str) -> dict[str, Any]:

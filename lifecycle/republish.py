@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from classifier.bundles.bundle import REQUIRED, ROLES, Identity, fingerprint
 from classifier.bundles.compiled import REPORT, key_of
-from lifecycle import record
+from lifecycle import record, shares
 from lifecycle.console import megabytes
 from lifecycle.promote import Candidate, candidate_of, copy_object
 from lifecycle.release import VERSIONS, put, usable_report
@@ -61,7 +61,8 @@ def republish(
     at = record.now()
     size = sum(int(entry["size"]) for entry in objects.values())
     own = {"version": version, "published": at, "activated": at, "action": action, "bytes": size, "verified": True}
-    record.write(place, {**found.facts, **facts, **own, "objects": objects}, timeline.current)
+    document = {**found.facts, **facts, **own, "objects": objects}
+    record.write(place, shares.kept(timeline.current, document), timeline.current)
     return version
 
 

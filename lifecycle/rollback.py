@@ -1,7 +1,7 @@
 """Go back to a model that was published before at PLACE: within seconds, as only published.json is written.
 
 Without --to, that is the version published before the one that serves; where a model was swapped in by hand, it is
-the published one. Going back again goes one further back.
+the published one. Going back again goes one further back. A canary ends: all callers get what was gone back to.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from classifier.bundles.bundle import Unsettled
 from lifecycle import record
-from lifecycle.errors import PlaceError
+from lifecycle.errors import PlaceError, UsageError
 from lifecycle.place import Place, find_place
 from lifecycle.timeline import Timeline, read_timeline
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from lifecycle.record import Record
 
 NAME = "rollback"
+OF_THAT_TIME = ("canary", "live_since")
+"""What published.json said of a canary when the version was live; whoever goes back ends the canary of today, too."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +51,8 @@ def _target(place: Place, timeline: Timeline, version: str | None) -> Record:
     target = timeline.named(version) if version else timeline.before()
     if target is None:
         raise PlaceError(f"nothing to go back to at {place.url}: no other version was published, or it is lost")
+    if timeline.canary is not None and target.version == timeline.canary.version and version:
+        raise UsageError(f"{target.version} is the canary: `canary {place.url} promote` makes it what serves")
     if not timeline.is_whole(target):
         raise PlaceError(f"{target.version} is lost: the bucket no longer has all the objects of it")
     return target
@@ -73,7 +77,8 @@ def _serves(timeline: Timeline, target: Record) -> bool:
 
 
 def _document(target: Record, timeline: Timeline) -> dict[str, Any]:
-    return {**target.document, "activated": record.now(), "action": NAME, "rolled_back_from": timeline.serving}
+    document = {name: value for name, value in target.document.items() if name not in OF_THAT_TIME}
+    return {**document, "activated": record.now(), "action": NAME, "rolled_back_from": timeline.serving}
 
 
 def _told(place: Place, timeline: Timeline, target: Record, *, dry_run: bool) -> tuple[dict[str, Any], list[str]]:

@@ -105,6 +105,7 @@ def _lines(found: Record, short: dict[str, Any], mark: dict[str, Any] | None) ->
     labels = "" if short["labels"] is None else f", {short['labels']} labels"
     lines = [
         f"Model    {found.version}, {megabytes(short['bytes'])}{labels}{', serves now' if short['serves'] else ''}",
+        *([f"Beside   {listing.state_of(short)}, beside what serves"] if "canary" in short else []),
         f"Source   {short['source']}",
         f"Time     published {found.published}, live since {found.document.get('activated', found.published)}",
     ]

@@ -10,6 +10,8 @@ from classifier.bundles.bundle import PUBLISHED, Snapshot, Unsettled
 from classifier.bundles.compiled import known_fingerprint
 from lifecycle import record
 from lifecycle.errors import UsageError
+from lifecycle.record import Record
+from lifecycle.shares import canary_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +19,6 @@ if TYPE_CHECKING:
     from classifier.bundles.reader import View
     from classifier.bundles.store import ModelStore
     from lifecycle.place import Place
-    from lifecycle.record import Record
 
 LOOK_S = 60.0
 BY_HAND = "swapped by hand"
@@ -58,6 +59,12 @@ class Timeline:
         return report.refusal if report is not None else ""
 
     @property
+    def canary(self) -> Record | None:
+        """The model that runs as a canary beside what serves; None if there is none, or a swap by hand has ended it."""
+        found = None if self.swapped else canary_of(self.current)
+        return Record(found, self.current.etag, self.current.written) if found and self.current else None
+
+    @property
     def publications(self) -> list[Record]:
         """The newest record of each publication; going back to one is none of its own."""
         return [found for found in self.records if not found.is_return]
@@ -67,11 +74,15 @@ class Timeline:
         return record.is_whole(found, set(self.there))
 
     def named(self, version: str) -> Record:
-        """The newest publication whose version begins with the text; UsageError if there is none, or more than one."""
-        found = [item for item in self.publications if version and item.version.startswith(version)]
+        """The newest publication whose version begins with the text, or the canary.
+
+        UsageError if there is none, or more than one.
+        """
+        every = [*self.publications, *([self.canary] if self.canary else [])]
+        found = [item for item in every if version and item.version.startswith(version)]
         if len({item.version for item in found}) == 1:
             return found[0]
-        known = ", ".join(dict.fromkeys(item.version for item in self.publications)) or "none"
+        known = ", ".join(dict.fromkeys(item.version for item in every)) or "none"
         how = "more than one" if found else "none"
         raise UsageError(f"version {version!r} is {how} of those published: {known}")
 

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lifecycle import marks, prune
+from lifecycle import marks, prune, record
 from lifecycle.command import main
 from lifecycle.place import Place
+from lifecycle.release import put_release
+from lifecycle.shares import Share
 from local.launch import PROJECT
 from tests.conftest import Bucket
 from tests.support.roles import call_of
-from tests.support.stand_ins import publish
+from tests.support.stand_ins import publish, release
 
 if TYPE_CHECKING:
     from local.s3 import S3Request
@@ -51,7 +53,7 @@ def used(requests: list[S3Request], place: Place) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(
-    "verb", ["list", "show", "diff", "export", "verify", "rollback", "publish", "promote", "prune"]
+    "verb", ["list", "show", "diff", "export", "verify", "rollback", "publish", "promote", "canary", "prune"]
 )
 def test_a_verb_writes_what_the_page_says_and_nothing_else(
     place: Place, bucket: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str
@@ -59,6 +61,8 @@ def test_a_verb_writes_what_the_page_says_and_nothing_else(
     versions = [publish(place, number).version for number in (1, 2)]
     prod = Place(bucket.name, "models/prod/", bucket.boto)
     monkeypatch.setattr(prune, "FRESH_S", 0.0)
+    if verb == "canary":
+        put_release(place, release(3), record.read_current(place), print, Share(10))
     bucket.server.requests.clear()
     match verb:
         case "publish":
@@ -67,6 +71,9 @@ def test_a_verb_writes_what_the_page_says_and_nothing_else(
             marks.write_mark(place, versions[1], {"passed": True})
         case "promote":
             assert main(["promote", "--from", "dev", "--to", "prod"]) == 0
+        case "canary":
+            assert main(["canary", "dev", "raise", "50"]) == 0
+            assert main(["canary", "dev", "abort"]) == 0
         case "prune":
             assert main(["prune", "--keep", "1", "--yes"]) == 0
         case "export":
