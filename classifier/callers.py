@@ -100,7 +100,7 @@ def observe(classifier: Classifier, question: Question, answered: Mapping[str, A
 def _shadow(
     classifier: Classifier, chosen: Chosen, model: Model, question: Question, exchange: Exchange, best: str
 ) -> None:
-    log = exchange.log
+    log, question = exchange.log, replace(question, explain=None)
     if isinstance(question.source, Link):
         question = replace(question, source=Upload(chosen.fetched[question.source.url]))
     began = time.monotonic()

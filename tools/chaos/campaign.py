@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import uuid
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from local.s3 import LocalS3
 from tests.support.demo import demo
 from tests.support.origin import Origin
+from tools.chaos import canaries as canary
 from tools.chaos import good, hostile, swaps
 from tools.chaos.attempts import Attempt, Span, cause
-from tools.chaos.client import Client
+from tools.chaos.client import CALLER, Client
 from tools.chaos.faults import FAULTS, LOADING, Fault, pass_on
 from tools.chaos.faulty_s3 import FaultyS3
 from tools.chaos.models import prepare
@@ -35,8 +37,10 @@ ENVIRONMENT = {
     "SWAP_SETTLE_SECONDS": "3",
     "COMPILE_PATIENCE_SECONDS": "100000",
     "FETCH_TIMEOUT_SECONDS": "3",
+    "CALLER_HEADER": CALLER,
     **CREDENTIALS,
 }
+_ROLE = re.compile(r'"role":"(\w+)"')
 _START_S = 60.0
 _LONGEST_REPLY_S = 30.0
 """So long a request may wait for what began while the model was exchanged."""
@@ -99,6 +103,7 @@ class _Campaign:
     spans: list[Span] = field(default_factory=list)
     kills: list[Kill] = field(default_factory=list)
     swapped: list[Span] = field(default_factory=list)
+    canaries: list[Span] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
     def run(self) -> Result:
@@ -115,6 +120,7 @@ class _Campaign:
             *(lambda client=client: client.run(self.over) for client in clients),
             self._make_faults,
             lambda: self._swap(bucket),
+            lambda: self._make_canaries(bucket),
             *([self._kill] if self.plan.kills else []),
         ]
         threads = [threading.Thread(target=self._guarded, args=(act,)) for act in acts]
@@ -186,6 +192,16 @@ class _Campaign:
                         return
                 number += 1
 
+    def _make_canaries(self, bucket: swaps.Bucket) -> None:
+        """Canaries beside whatever is published just then: begun, raised, promoted and ended in any order."""
+        chance = self.plan.random("canaries")
+        files = swaps.bundles(self.models.bundles)
+        while self._pause(1.5 * chance.uniform(0.3, 1.7)):
+            began = time.monotonic()
+            done = (act for act in chance.sample(canary.ACTS, len(canary.ACTS)) if act.run(bucket, files, chance))
+            if (act := next(done, None)) is not None:
+                self.canaries.append(Span(Fault(name=act.name, behave=pass_on), began, time.monotonic()))
+
     def _kill(self) -> None:
         chance = self.plan.random("kills")
         while self._pause(min(max(self.plan.seconds / 15, 1.0), 4.0) * chance.uniform(0.3, 1.7)):
@@ -204,6 +220,7 @@ class _Campaign:
         spans = [*self.spans, *self.swapped]
         causes = [(attempt, cause(attempt, spans, self.kills, warm)) for attempt in failed]
         events = [span.fault.name for span in self.spans] + [f"model: {span.fault.name}" for span in self.swapped]
+        events += [f"canary: {span.fault.name}" for span in self.canaries]
         words = canaries(self.models.pictures)
         return Result(
             seed=self.plan.seed,
@@ -214,6 +231,7 @@ class _Campaign:
             causes=counted(f"{why}: {attempt.finding.code}" for attempt, why in causes if why),
             events=counted(iter([*events, *("sandbox killed" for _ in self.kills)])),
             adopted=counted(attempt.model for attempt in attempts if attempt.model),
+            roles=counted(role for line in cloud.log for role in _ROLE.findall(line)),
             slow_starts=sum("Phase: init\tStatus: timeout" in line for line in cloud.log),
             peak_mb=max((report.max_memory_mb for report in cloud.reports), default=0),
             memory_mb=max((report.memory_mb for report in cloud.reports), default=0),

@@ -30,6 +30,9 @@ WEIGHTS = {
     "hostile server": 6,
 }
 """How often a kind of request is chosen, 10 unless it is here; costly ones are rare."""
+CALLER = "x-caller"
+CALLERS = 50
+"""How many callers there seem to be: which of them asks decides whose model answers while there is a canary."""
 _TIMEOUT_S = 60.0
 
 
@@ -74,8 +77,9 @@ class Client:
         return Attempt(case, began, time.monotonic(), code, reply.request_id, finding, _model(reply))
 
     def _ask(self, case: Case) -> Reply:
+        caller = {CALLER: str(self._chance.randrange(CALLERS))}
         got = self._pool.request(
-            case.method, self._url + case.target, body=case.body or None, headers={**BEARER, **case.headers}
+            case.method, self._url + case.target, body=case.body or None, headers={**BEARER, **case.headers, **caller}
         )
         text = got.data.decode(errors="replace")
         self.leaked += found_in([text, str(dict(got.headers))], WORDS)

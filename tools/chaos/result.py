@@ -30,6 +30,8 @@ class Result:
     """Faults, swaps and kills, each with how often it was made."""
     adopted: Mapping[str, int]
     """Replies by model version and engine."""
+    roles: Mapping[str, int]
+    """Requests answered while there was a canary, by whose model."""
     slow_starts: int
     """Starts that took more than INIT's 10 s."""
     peak_mb: int
@@ -74,6 +76,7 @@ class Result:
         rows += [(f"  {name}", count, "") for name, count in sorted(self.events.items())]
         rows.append(("replies by model", sum(self.adopted.values()), ""))
         rows += [(f"  {name}", count, "") for name, count in sorted(self.adopted.items())]
+        rows += [(f"  by the {name} model beside a canary", count, "") for name, count in sorted(self.roles.items())]
         rows += [(name, count, "must be 0") for name, count in self._nought()]
         rows.append(("starts over 10 s", self.slow_starts, ""))
         rows.append(("peak memory, MB", self.peak_mb, f"of {self.memory_mb}, the largest VmHWM of any sandbox"))
