@@ -54,10 +54,12 @@ class NamedModels:
 
     def _opened(self, name: str, deadline: float) -> ModelLoader:
         place = self._place_of(name)
-        newest = place.reader.look(deadline).newest
+        view = place.reader.look(deadline)
+        newest = view.newest
         if newest is None:
             raise NotFoundError(f"no bundle {name}", public="There is no model of this name.")
-        self._make_room(newest.size if isinstance(newest, Snapshot) else 0)
+        both = (newest, view.canary.snapshot if view.canary else None)
+        self._make_room(sum(found.size for found in both if isinstance(found, Snapshot)))
         return place.open()
 
     def _make_room(self, size: int) -> None:

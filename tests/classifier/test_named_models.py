@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from copy import replace
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,6 +12,7 @@ import pytest
 
 from classifier.app import App
 from classifier.bundles.bundle import Part, Snapshot, Unsettled
+from classifier.bundles.canary import Plan
 from classifier.bundles.reader import BundleReader, View
 from classifier.errors import NotFoundError
 from classifier.named_models import MAX_MODELS, NamedModels, Place
@@ -166,3 +168,13 @@ def test_an_unknown_model_is_a_404(query: str, app: App) -> None:
 
 def test_two_models_in_one_request_are_refused(app: App) -> None:
     assert app.handle(upload(picture(), query="model=cats&model=things"), Context())["statusCode"] == 400
+
+
+def test_a_canary_needs_room_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf = Shelf({"a": 50 * MB, "b": 50 * MB}, memory=500 * MB)
+    shelf.get("a")
+    canary = Plan("v", 10, shadow=False, snapshot=Snapshot((Part("weights", "k", "e", 300 * MB, 0.0),), 0.0))
+    look = _Reader.look
+    monkeypatch.setattr(_Reader, "look", lambda *asked: replace(look(*asked), canary=canary))
+    shelf.get("b")
+    assert shelf.named.loaded == ("b",)
