@@ -40,7 +40,11 @@ def run(options: argparse.Namespace, console: Console) -> int:
         document, lines = _by_hand(place, timeline)
     refusal = "" if options.version else timeline.refusal()
     document |= {"refused": refusal} if refusal else {}
-    console.result(document, [*lines, *listing.refused_lines(refusal)])
+    canary = None if options.version else timeline.canary
+    beside = (
+        [] if canary is None else [f"Beside   {canary.version}, {listing.state_of(listing.summary(timeline, canary))}"]
+    )
+    console.result(document, [*lines, *beside, *listing.refused_lines(refusal)])
     return 0
 
 

@@ -125,6 +125,8 @@ def test_other_verbs_know_of_the_canary(place: Place, capsys: Any, monkeypatch: 
     assert main(["list"]) == 0
     assert "canary 30 %" in capsys.readouterr().out
     assert run(capsys, "show")["version"] == one
+    assert main(["show"]) == 0
+    assert f"Beside   {two}, canary 30 %" in capsys.readouterr().out
     assert run(capsys, "show", "--version", two[:6])["labels"] == 1
     difference = run(capsys, "diff")
     assert (difference["old"], difference["new"]) == (one, two)
