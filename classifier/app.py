@@ -92,6 +92,7 @@ class App:
             },
             settings.cors_allow_origin,
             serving={"GET": self._serve, "POST": self._serve},
+            caller_header=settings.caller_header,
         )
 
     def prepare(self, initialization: str) -> None:

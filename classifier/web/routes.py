@@ -44,6 +44,8 @@ class Routes(Record):
     allow_origin: str
     serving: Mapping[str, Answer] | None = None
     """What answers every path of TensorFlow Serving's protocol, by method."""
+    caller_header: str = ""
+    """One more header that a page of another origin may send: what tells callers apart."""
 
     def answer(self, exchange: Exchange) -> Response:
         """The route's response; NotFoundError or MethodNotAllowedError if there is none."""
@@ -79,7 +81,7 @@ class Routes(Record):
             return {}
         return {
             "access-control-allow-methods": ", ".join(_allowed(methods)),
-            "access-control-allow-headers": ", ".join(ASKED_HEADERS),
+            "access-control-allow-headers": ", ".join(filter(None, (*ASKED_HEADERS, self.caller_header.lower()))),
             "access-control-max-age": PREFLIGHT_S,
         }
 

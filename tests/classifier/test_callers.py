@@ -245,3 +245,11 @@ def test_tensorflow_servings_clients_name_either_version(served: Served) -> None
     served.models.canary = None
     assert "error" in served.ask(http(path=f"/v1/models/things/versions/{two}"))
     assert "error" in served.ask(http(path="/v1/models/things/labels/canary"))
+
+
+def test_a_page_of_another_origin_may_send_the_callers_header(served: Served) -> None:
+    asked = http("OPTIONS", headers={"origin": "https://a.example", "access-control-request-method": "POST"})
+    allowed = served.app.handle(asked, Context())["headers"]["access-control-allow-headers"].split(", ")
+    assert allowed[-1] == "x-user"
+    plain = Served(header="").app.handle(asked, Context())["headers"]["access-control-allow-headers"].split(", ")
+    assert allowed[:-1] == plain
