@@ -152,3 +152,18 @@ def test_what_a_bucket_lacks_is_said(s3_server: LocalS3) -> None:
     ]
     missing = said(s3_server.endpoint, "123456789012", region="us-east-1", modelBucket="nowhere-at-all")
     assert missing == ["modelBucket nowhere-at-all does not exist"]
+
+
+def test_a_bucket_that_would_keep_pictures_for_ever_is_said(s3_server: LocalS3) -> None:
+    client, name = s3_server.client(), "kept-pictures"
+    client.create_bucket(Bucket=name)
+
+    def remarks(capture: bool) -> list[str]:
+        return said(s3_server.endpoint, "123456789012", region="us-east-1", imageBucket=name, capture=capture)
+
+    forever = [f"imageBucket {name} has no lifecycle rule for captures/"]
+    assert (remarks(capture=False), remarks(capture=True)) == ([], forever)
+    for prefix, expected in (("images/", forever), ("captures/", []), ("", [])):
+        rule = {"ID": "r", "Status": "Enabled", "Filter": {"Prefix": prefix}, "Expiration": {"Days": 30}}
+        client.put_bucket_lifecycle_configuration(Bucket=name, LifecycleConfiguration={"Rules": [rule]})
+        assert remarks(capture=True) == expected
