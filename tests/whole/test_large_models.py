@@ -41,7 +41,7 @@ EVENT = {"image": base64.b64encode(SAMPLES[0].read_bytes()).decode()}
 def built(name: str) -> tuple[Any, NDArray[np.float32]]:
     """The model with random weights, and the picture as it takes it.
 
-    Normalizations are adapted to the picture and logits widened, or it would say 1 and 0, or 0.001 of everything.
+    Normalizations are adapted to the picture, or deep models would give 1 and 0 only.
     """
     import keras
 
@@ -54,11 +54,6 @@ def built(name: str) -> tuple[Any, NDArray[np.float32]]:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0
     model(pictures, training=True)
-    kernel, bias = model.layers[-1].get_weights()
-    model.layers[-1].activation = keras.activations.linear
-    widening = 2 / np.asarray(model(pictures[:1])).std()
-    model.layers[-1].activation = keras.activations.softmax
-    model.layers[-1].set_weights([kernel * widening, bias * widening])
     return model, picture
 
 
@@ -112,6 +107,6 @@ def test_a_large_model_goes_all_the_way_at_the_documented_sizes(name: str, s3_se
 def check(reply: Any, expected: NDArray[np.float32]) -> None:
     """The compiled form answered as plain Keras does."""
     assert reply["model"]["engine"] == "litert", reply
-    found = {int(each["label"]): each["score"] for each in reply["predictions"]}
-    best = np.argsort(-expected)[: len(found)]
-    assert found == {int(index): pytest.approx(float(expected[index]), abs=1e-4) for index in best}
+    for each in reply["predictions"]:
+        assert each["score"] == pytest.approx(float(expected[int(each["label"])]), rel=1e-3, abs=1e-6)
+    assert reply["predictions"][0]["score"] == pytest.approx(float(expected.max()), rel=1e-3)
