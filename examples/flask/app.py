@@ -35,10 +35,9 @@ def create_app(environ: Mapping[str, str] = os.environ) -> Flask:
     """The application; its settings are those of the Lambda function."""
     settings = Settings.from_env(environ)
     store = ModelStore.from_settings(settings, environ)
-    engine, patience_s = settings.engine, settings.compile_patience_s
-    opener = Opener(store.bundles, store.compiled, open_keras, open_litert, engine=engine, patience_s=patience_s)
-    checks = {"check_s": settings.model_check_s, "reload_wait_s": settings.reload_wait_s}
-    loader = ModelLoader(store.bundles, opener, **checks, canaries=False)
+    patience, check_s, wait_s = settings.compile_patience_s, settings.model_check_s, settings.reload_wait_s
+    opener = Opener(store.bundles, store.compiled, open_keras, open_litert, engine=settings.engine, patience_s=patience)
+    loader = ModelLoader(store.bundles, opener, check_s=check_s, reload_wait_s=wait_s, canaries=False)
     pictures = ImageStore(store.s3, "", "images/", settings.max_image_bytes)
     limits = ImageLimits.from_settings(settings, environ)
     name, no_links = settings.model_name, lambda *_: b""
