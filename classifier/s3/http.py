@@ -193,10 +193,10 @@ class _Connection:
         lines = [f"{call.method} {call.target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items())]
         if any("\r" in line or "\n" in line for line in lines):
             raise ValueError("a line's end in a header")
-        data = "\r\n".join([*lines, "", ""]).encode("latin-1") + call.payload
-        for start in range(0, len(data), CHUNK_BYTES):  # a socket's time limit counts for all that is sent at once
-            self._sock.settimeout(call.patience_s())
-            self._sock.sendall(memoryview(data)[start : start + CHUNK_BYTES])
+        for data in ("\r\n".join([*lines, "", ""]).encode("latin-1"), call.payload):
+            for start in range(0, len(data), CHUNK_BYTES):  # a socket's time limit counts for all that is sent at once
+                self._sock.settimeout(call.patience_s())
+                self._sock.sendall(memoryview(data)[start : start + CHUNK_BYTES])
 
     def head(self) -> tuple[int, dict[str, str]]:
         """Status and header fields of the final reply."""
