@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from classifier.engines.probes import generated
+from classifier.pictures.preprocessing import Preprocessing
 from local.launch import PROJECT
 from tests.support.demo import SAMPLES, demo
 
@@ -41,7 +43,8 @@ EVENT = {"image": base64.b64encode(SAMPLES[0].read_bytes()).decode()}
 def built(name: str) -> tuple[Any, NDArray[np.float32]]:
     """The model with random weights, and the picture as it takes it.
 
-    Normalizations are adapted to the picture, or deep models would give 1 and 0 only.
+    Normalizations are adapted to the picture and the probes: else a deep model's answer to a probe changes from 0 to 1
+    with its last bit, in Keras as well.
     """
     import keras
 
@@ -49,7 +52,7 @@ def built(name: str) -> tuple[Any, NDArray[np.float32]]:
     side = model.input_shape[1]
     opened = Image.open(io.BytesIO(SAMPLES[0].read_bytes())).convert("RGB")
     picture = np.asarray(opened.resize((side, side), Image.Resampling.NEAREST), np.float32)
-    pictures = np.stack([picture, 255 - picture])
+    pictures = np.concatenate([picture[None], *generated(Preprocessing(size=(side, side)))])
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0
