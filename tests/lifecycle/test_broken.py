@@ -102,6 +102,9 @@ def asked_of(place: str, folder: Path) -> dict[str, list[Any]]:
         "prune": [place, "--yes"],
         "classify-all": [place, "--to", folder / "rows.jsonl", "--model", place],
         "export": [place, "--as", "keras", "--out", folder / "out.keras"],
+        "canary": [place, "status", "--log", folder / "nothing.log"],
+        "captured": [place, "--to", folder / "captured"],
+        "drift": [place, "--captures", place],
     }
 
 

@@ -32,6 +32,8 @@ class Permission:
     action: str
     resource: str
     prefixes: tuple[str, ...] = field(default=())
+    condition: str = ""
+    """Of the template: without it the statement is not there."""
 
     def allows(self, call: Call) -> bool:
         """Whether it covers the call."""
@@ -61,7 +63,7 @@ def permissions(role: Mapping[str, Any], buckets: Mapping[str, str]) -> tuple[Pe
     def found() -> Iterator[Permission]:
         for policy in role["Properties"]["Policies"]:
             for statement in policy["PolicyDocument"]["Statement"]:
-                one = statement["Fn::If"][1] if "Fn::If" in statement else statement
+                condition, one = statement["Fn::If"][:2] if "Fn::If" in statement else ("", statement)
                 if one["Effect"] == "Deny":  # of what only Lambda itself may do with the role
                     continue
                 assert one.get("Condition", {}).keys() <= {"StringLike"}
@@ -71,7 +73,7 @@ def permissions(role: Mapping[str, Any], buckets: Mapping[str, str]) -> tuple[Pe
                 resources = one["Resource"] if isinstance(one["Resource"], list) else [one["Resource"]]
                 for action in actions:
                     for resource in resources:
-                        yield Permission(action, _arn(resource, buckets), prefixes)
+                        yield Permission(action, _arn(resource, buckets), prefixes, condition)
 
     return tuple(found())
 

@@ -70,6 +70,8 @@ def test_the_role_allows_nothing_that_was_not_used(name: str, run: Run) -> None:
     packs = {one for one in unused if "/packs/" in one.resource}  # the source tree has none: bootstrap/test_frames.py
     assert {one.action for one in packs} == {"s3:GetObject"}
     unused -= packs
+    # Off in this run: tests/classifier/captures and tests/classifier/test_examples.py use them.
+    unused -= {one for one in unused if one.condition in {"Captured", "CapturedKeyed", "Exemplified"}}
     not_its = {"compile": set[str]()}.get(name, {"sqs:SendMessage"}) | {"classify": {"kms:GenerateDataKey"}}.get(
         name, set[str]()
     )
@@ -116,7 +118,15 @@ def test_cloudwatch_takes_every_metric_from_the_lines_that_a_run_leaves(run: Run
     found = {name.partition(" ")[0] for line in run.lines for name in extracted(line, "keras-classifier/dev")}
     every = {name for names in METRICS.values() for name in names}
     # S3 never failed, and no compiled form was bad; tests/classifier/test_metrics.py has such lines.
-    assert every - found == {"server_errors", "checks_failed", "compiles_refused"}
+    missing = {"server_errors", "checks_failed", "compiles_refused"}
+    off = {
+        "unsure",
+        "captured",
+        "captures_failed",
+        "shadowed",
+        "disagreements",
+    }  # no threshold, canary
+    assert every - found == missing | off
     requests = [line for line in run.lines if line["message"] == "request"]
     assert all(extracted(line, "keras-classifier/dev")["requests"] == 1 for line in requests)
     assert len({line["request_id"] for line in requests}) == len(requests)

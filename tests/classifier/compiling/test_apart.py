@@ -80,12 +80,9 @@ from classifier.compiling import compiler
 from lifecycle.release import as_bundle
 from local.seed import read_bundle
 
-bundle = as_bundle(read_bundle(Path(sys.argv[1])))
-sizes = []
-for compiler.LARGE_BYTES in (1 << 40, 0):  # in one process, in two
-    report, files = compiler.compile_bundle(bundle, [], memory=3 << 30)
-    sizes.append([report.usable, report.model_bytes == len(files["float32"]), report.versions["keras"][:2]])
-print(json.dumps([sizes, "tensorflow" in sys.modules]))
+compiler.LARGE_BYTES = 0  # in two processes; tests/whole/test_memory.py has models that take one
+report, files = compiler.compile_bundle(as_bundle(read_bundle(Path(sys.argv[1]))), [], memory=3 << 30)
+print(json.dumps([report.usable, report.model_bytes == len(files["float32"]), "tensorflow" in sys.modules]))
 """
 
 
@@ -95,4 +92,4 @@ def test_a_function_compiles_without_importing_tensorflow_itself() -> None:
         [sys.executable, "-c", COMPILE, str(BUNDLE)], cwd=PROJECT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == [[[True, True, "3."]] * 2, False]
+    assert json.loads(done.stdout.splitlines()[-1]) == [True, True, False]
