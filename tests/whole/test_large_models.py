@@ -43,8 +43,8 @@ EVENT = {"image": base64.b64encode(SAMPLES[0].read_bytes()).decode()}
 def built(name: str) -> tuple[Any, NDArray[np.float32]]:
     """The model with random weights, and the picture as it takes it.
 
-    Normalizations are adapted to the picture and the probes: else a deep model's answer to a probe changes from 0 to 1
-    with its last bit, in Keras as well.
+    Normalizations are adapted to the picture and the probes, and weakened, as in a trained model: else a deep model's
+    answer to a probe changes from 0 to 1 with its last bit, in Keras as well.
     """
     import keras
 
@@ -56,6 +56,7 @@ def built(name: str) -> tuple[Any, NDArray[np.float32]]:
     for layer in model.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0
+            layer.gamma.assign(0.3 * layer.gamma)
     model(pictures, training=True)
     return model, picture
 
