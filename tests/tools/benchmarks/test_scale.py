@@ -25,14 +25,14 @@ def test_the_months_are_computed() -> None:
 
 
 def test_the_break_even_is_computed() -> None:
-    crossing = break_even_millions(7.4, RPS_A_CORE)
+    crossing = break_even_millions(7.1, RPS_A_CORE)
     assert f"cross at {crossing} million uploads a month, {crossing / 2.628:.0f} a second" in PAGE
     many = container_month(A_THOUSAND_A_SECOND, RPS_A_CORE)
     assert f"{many['workers']:.0f} workers, ${many['total']:,.0f}" in PAGE
     idle = container_month(0.0, RPS_A_CORE)
     assert f"${idle['total']:.0f} a month" in PAGE.replace("\n", " ")
     assert f"{2 * RPS_A_CORE * 0.6:.0f} uploads a second" in PAGE
-    assert f"${lambda_month(1, 7.4)['total']:.2f} a million" in PAGE
+    assert f"${lambda_month(1, 7.1)['total']:.2f} a million" in PAGE
 
 
 @pytest.mark.parametrize(("millions", "dollars"), [(300.0, 300.0), (301.0, 300.9)])
