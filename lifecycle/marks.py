@@ -23,21 +23,29 @@ _MARK = Fields({"passed": bool, "problems": [str], "checked": str})
 
 def read_mark(place: Place, version: str) -> dict[str, Any] | None:
     """The newest mark, ModelError if it is none; None if the version was never verified after it was published."""
+    key = _key(place, version)
+    found = read_beside(place, key, MAX_BYTES)
+    if found is None:
+        return None
+    document = {"problems": [], "checked": "", **found}
+    check(document, _MARK, key)
+    return document
+
+
+def read_beside(place: Place, key: str, max_bytes: int) -> dict[str, Any] | None:
+    """The JSON object that is kept beside a version's objects; None if there is none, ModelError if it isn't one."""
     from botocore.exceptions import ClientError
 
-    key = _key(place, version)
     with s3_trouble(f"reading s3://{place.bucket}/{key}"):
         try:
-            body = place.client.get_object(Bucket=place.bucket, Key=key)["Body"].read(MAX_BYTES + 1)
+            body = place.client.get_object(Bucket=place.bucket, Key=key)["Body"].read(max_bytes + 1)
         except ClientError as error:
             if error_code(error) in NOT_THERE:
                 return None
             raise
-    if len(body) > MAX_BYTES:
-        raise ModelTooLargeError(f"{key} has more than {MAX_BYTES} bytes")
-    document: dict[str, Any] = {"problems": [], "checked": "", **read_object(body, key)}
-    check(document, _MARK, key)
-    return document
+    if len(body) > max_bytes:
+        raise ModelTooLargeError(f"{key} has more than {max_bytes} bytes")
+    return read_object(body, key)
 
 
 def write_mark(place: Place, version: str, document: Mapping[str, Any]) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from classifier.documents import Fields, blamed, check, read_object
-from classifier.errors import ClassifierError, ModelTooLargeError
+from classifier.documents import Fields, blamed, check
+from classifier.errors import ClassifierError
 from lifecycle import record
-from lifecycle.place import NOT_THERE, Place, error_code, s3_trouble
+from lifecycle.marks import read_beside
 from lifecycle.release import VERSIONS, put
 from lifecycle.traffic.measures import NUMBERS, Measured, measure
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from classifier.bundles.serving import Serving
     from classifier.engines.engine import Engine
     from lifecycle.console import Console
+    from lifecycle.place import Place
     from lifecycle.serving_options import Sample
 
 NAME = "reference.json"
@@ -81,19 +82,10 @@ def write_reference(place: Place, version: str, reference: Reference) -> None:
 
 def read_reference(place: Place, version: str) -> Reference | None:
     """The version's, ModelError if it is none; None if nothing was recorded."""
-    from botocore.exceptions import ClientError
-
     key = _key(place, version)
-    with s3_trouble(f"reading s3://{place.bucket}/{key}"):
-        try:
-            body = place.client.get_object(Bucket=place.bucket, Key=key)["Body"].read(MAX_BYTES + 1)
-        except ClientError as error:
-            if error_code(error) in NOT_THERE:
-                return None
-            raise
-    if len(body) > MAX_BYTES:
-        raise ModelTooLargeError(f"{key} has more than {MAX_BYTES} bytes")
-    document: dict[str, Any] = read_object(body, key)
+    document = read_beside(place, key, MAX_BYTES)
+    if document is None:
+        return None
     check(document, _REFERENCE, key)
     with blamed(key):
         numbers = {name: tuple(map(float, document[name])) for name in NUMBERS}
