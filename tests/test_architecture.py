@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, str] = {
     "bundles": "base pictures s3",
     "keras_weights": "base keras_json",
     "engines": "base bootstrap bundles keras_json keras_weights pictures",
-    "compiling": "base bundles engines pictures s3",
+    "compiling": "base bootstrap bundles engines pictures s3",
     "tf_serving": "base bundles pictures web",
     "model_loader": "base bundles engines s3",
     "captures": "base pictures s3 web",

@@ -14,7 +14,14 @@ from classifier.bundles.compiled import EXPLAIN, LARGEST_DIFFERENCE, LARGEST_LAY
 from classifier.bundles.serving import ModelShape, parse_serving, stated_outputs
 from classifier.compiling.agreement import compared
 from classifier.compiling.apart import apart
-from classifier.compiling.conversion import conversion_folder, converted, first_line, return_freed_memory, save
+from classifier.compiling.conversion import (
+    conversion_folder,
+    converted,
+    first_line,
+    leave_out_tensorflows_python,
+    return_freed_memory,
+    save,
+)
 from classifier.compiling.explain_form import checked_head
 from classifier.engines.keras_engine import KerasEngine, TracedModel, load, unpack_tensorflow
 from classifier.engines.litert_engine import LiteRtEngine, thread_count
@@ -38,9 +45,6 @@ if TYPE_CHECKING:
 TIMED_RUNS = 5
 NEEDED = "needed_mb"
 """In the report of a bundle that was not compiled for want of memory: the megabytes that would do."""
-
-LARGE_BYTES = 64 << 20
-"""Weights from which on loading and converting have a process each: TensorFlow is imported twice, for 2 to 5 s."""
 
 type Compiled = tuple[Report, dict[str, bytes]]
 
@@ -94,17 +98,15 @@ def _compiled_apart(bundle: Bundle, pictures: Sequence[bytes], quantize: Sequenc
 
     def convert(folder: str, reference: _Reference) -> tuple[Report, list[str]]:
         return_freed_memory()
+        leave_out_tensorflows_python()
         report, files = _converted(bundle, reference, pictures, quantize, folder)
         for form, data in files.items():
             Path(folder, form).write_bytes(data)
         return report, list(files)
 
     with conversion_folder() as folder:
-        if bundle.snapshot.weights.size < LARGE_BYTES:
-            report, forms = apart(lambda: convert(folder, load_and_save(folder)))
-        else:
-            reference = apart(lambda: load_and_save(folder))
-            report, forms = apart(lambda: convert(folder, reference))
+        reference = apart(lambda: load_and_save(folder))
+        report, forms = apart(lambda: convert(folder, reference))
         return report, {form: Path(folder, form).read_bytes() for form in forms}
 
 
@@ -117,6 +119,7 @@ class _Reference:
     largest_layer: int
     answers: _Measured
     phases: Phases
+    versions: dict[str, str]
 
 
 def _saved(bundle: Bundle, model: TracedModel, pictures: Sequence[bytes], phases: Phases, folder: str) -> _Reference:
@@ -125,7 +128,7 @@ def _saved(bundle: Bundle, model: TracedModel, pictures: Sequence[bytes], phases
     answered = _Measured(KerasEngine(model.call), probes)
     model = _judged(bundle, model, answered.rows)
     save(model, folder)
-    return _Reference(model.shape, model.serving, model.largest_layer, answered, phases)
+    return _Reference(model.shape, model.serving, model.largest_layer, answered, phases, _versions())
 
 
 def _converted(
@@ -211,7 +214,7 @@ def _report(bundle: Bundle, reference: _Reference, files: dict[str, bytes], meas
         model_sha256=hashlib.sha256(data).hexdigest(),
         model_bytes=len(data),
         measured=measured,
-        versions=_versions(),
+        versions=reference.versions,
         compiled=_now(),
     )
 

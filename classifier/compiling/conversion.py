@@ -1,17 +1,22 @@
 """TensorFlow Lite's converter, fed from files: what it makes of a model, or why it can't.
 
 `tf.lite.TFLiteConverter` loads a SavedModel twice beside the one that it is given, and copies the result in Python:
-8.7 times the weights at its peak. Its last step alone, which reads the files by itself, takes about three.
+8.7 times the weights at its peak. Its last step alone, in C++, reads the files by itself and takes less than half.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
 import shutil
 import sys
 import tempfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
+
+from classifier.bootstrap import pages
+from classifier.engines.keras_engine import TENSORFLOW_ENVIRONMENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,17 +56,31 @@ def save(model: TracedModel, folder: str) -> None:
 
 def converted(folder: str, form: str) -> tuple[bytes | None, str]:
     """What `save` left in a folder, in TensorFlow Lite's form of built-in operators, or None and why there is none."""
-    import tensorflow as tf
-
     try:
-        return bytes(_convert(folder, **_FLAGS[form])), ""
-    except (MemoryError, OSError, tf.errors.ResourceExhaustedError):
+        return _converted(folder, flags_of(form)), ""
+    except (MemoryError, OSError):
         raise  # memory or /tmp ran short: nothing is known of the model
     except Exception as error:  # noqa: BLE001 - the converter raises whatever its passes do; each means the same here
         return (
             None,
             f"LiteRT's built-in operators can't express it: {missing_operators(str(error)) or first_line(error)}",
         )
+
+
+def leave_out_tensorflows_python() -> None:
+    """Have a process that only converts import single modules of TensorFlow, without all that the package imports.
+
+    The converter is a C++ library. TensorFlow's Python beside it, with `tf.lite` and Keras, would hold 260 MB, and what
+    loading the library has read another 250. Nothing else can be asked of TensorFlow in this process any more.
+    """
+    for name, value in TENSORFLOW_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    spec = importlib.util.find_spec("tensorflow")
+    if spec is None:
+        raise ModuleNotFoundError("TensorFlow is not installed")
+    sys.modules["tensorflow"] = importlib.util.module_from_spec(spec)  # which is not run
+    _library()
+    pages.give_back()
 
 
 def return_freed_memory() -> None:
@@ -96,17 +115,50 @@ def first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {lines[0][:300] if lines else ''}"
 
 
-def _convert(folder: str, **flags: bool) -> Any:  # noqa: ANN401 - TensorFlow has no types
-    import tensorflow as tf
+def flags_of(form: str) -> Any:  # noqa: ANN401 - TensorFlow has no types
+    """The flags, a `ConverterFlags`, that the public converter sets for a form."""
+    from tensorflow.compiler.mlir.lite import converter_flags_pb2, types_pb2
 
-    # The module has no public name, and the public class no public way to this step alone.
-    module = sys.modules[tf.lite.TFLiteConverter.__module__.rpartition(".")[0] + ".convert"]
-    return module.convert_saved_model(
+    return converter_flags_pb2.ConverterFlags(
+        input_format=converter_flags_pb2.TENSORFLOW_GRAPHDEF,
+        output_format=converter_flags_pb2.TFLITE,
+        inference_type=types_pb2.FLOAT,
+        inference_input_type=types_pb2.FLOAT,
+        drop_control_dependency=True,
+        enable_composite_direct_lowering=True,
+        canonicalizing_inf_as_min_max_float=True,
+        enable_mlir_dynamic_range_quantizer=bool(_FLAGS[form]),
+        **_FLAGS[form],
+    )
+
+
+def _library() -> Any:  # noqa: ANN401
+    """The converter's library, which has no public name."""
+    from tensorflow.compiler.mlir.lite.python import _pywrap_converter_api
+    from tensorflow.compiler.mlir.quantization.tensorflow.python import (  # a class that it needs to know
+        pywrap_function_lib,  # noqa: F401
+    )
+
+    return _pywrap_converter_api
+
+
+def _converted(folder: str, flags: Any) -> bytes:  # noqa: ANN401
+    from tensorflow.compiler.mlir.lite import model_flags_pb2
+    from tensorflow.compiler.mlir.lite.metrics.converter_error_data_pb2 import ConverterErrorData
+
+    library = _library()
+    model = model_flags_pb2.ModelFlags(
         saved_model_dir=folder,
         saved_model_version=1,
         saved_model_tags=["serve"],
         saved_model_exported_names=[_SIGNATURE],
-        enable_composite_direct_lowering=True,
-        enable_mlir_dynamic_range_quantizer=bool(flags),
-        **flags,
-    )
+    ).SerializeToString()
+    try:
+        data: bytes = library.Convert(model, flags.SerializeToString(), None)
+    except Exception:
+        codes = [ConverterErrorData.FromString(one).error_code for one in library.RetrieveCollectedErrors()]
+        if ConverterErrorData.ERROR_STATEFUL_PARTITIONED_CALL_IN_FINAL_IR not in codes:
+            raise
+        flags.guarantee_all_funcs_one_use = True  # as the public converter does: each call gets a function of its own
+        data = library.Convert(model, flags.SerializeToString(), None)
+    return data

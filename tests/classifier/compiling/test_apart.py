@@ -80,7 +80,6 @@ from classifier.compiling import compiler
 from lifecycle.release import as_bundle
 from local.seed import read_bundle
 
-compiler.LARGE_BYTES = 0  # in two processes; tests/whole/test_memory.py has models that take one
 report, files = compiler.compile_bundle(as_bundle(read_bundle(Path(sys.argv[1]))), [], memory=3 << 30)
 print(json.dumps([report.usable, report.model_bytes == len(files["float32"]), "tensorflow" in sys.modules]))
 """
