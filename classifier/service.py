@@ -162,10 +162,16 @@ class Classifier(Record):
         with phases.measure("load"):
             model = self.models.acquire(deadline)
         with phases.measure("decode"):
-            picture = decode(checked, model.serving.preprocessing, self.limits, deadline)
+            show = question.explain is not None and question.explain.png
+            picture = decode(checked, model.serving.preprocessing, self.limits, deadline, show=show)
             array = model.serving.preprocessing.to_array(picture.pixels)
         with phases.measure("infer"):
-            raw = model.engine.predict(array)
+            if question.explain is None:
+                raw, places = model.engine.predict(array), None
+            else:
+                from classifier.explaining.explanation import answer
+
+                raw, places = answer(model, array, deadline)
         reply = {
             **model.serving.answer(raw, question.top),
             "model": model.named(self.model_name),
@@ -175,7 +181,7 @@ class Classifier(Record):
             from classifier.explaining.explanation import Answered, explained
 
             with phases.measure("explain"):
-                answered = Answered(checked, picture, array, raw)
+                answered = Answered(checked, picture, array, raw, places)
                 reply |= explained(question.explain, model, answered, self.limits, deadline)
         return reply
 

@@ -29,6 +29,8 @@ MAX_NUMBERS = 1 << 20
 """Places times labels that a form may put out: 4 MB for a request."""
 ROOM = 1 << 20
 """For a head. One that is larger has the builder double what it holds."""
+PLACES = b"place by place"
+"""The name of what is added; outputs are in the order of the signature."""
 _IDENTIFIER = b"TFL3"
 _BUFFER_DATA = 4
 """The field `data` in the virtual table of `Buffer` (schema.fbs)."""
@@ -41,8 +43,9 @@ class NotLinearError(Exception):
 def explain_head(model: bytes) -> tuple[bytes, str]:
     """The head that belongs before this very compiled model, and the operator that makes scores of its logits, if any.
 
-    Head and model together take what the model takes, and give float32 of shape (1, rows, columns, units): the logits
-    that each place of the last feature map would have alone. NotLinearError for a model that has no such form.
+    Head and model together take what the model takes, give what it gives, and then float32 of shape (1, rows, columns,
+    units): the logits that each place of the last feature map would have alone. So one run answers and explains.
+    NotLinearError for a model that has no such form.
     """
     from tensorflow.lite.python import schema_py_generated as schema
 
@@ -54,18 +57,18 @@ def explain_head(model: bytes) -> tuple[bytes, str]:
 def checked_head(
     model: bytes, probes: Sequence[NDArray[np.float32]], threads: int
 ) -> tuple[bytes | None, dict[str, Any]]:
-    """The head, if the average of what it gives is the model's own answer for every probe, and what a report says."""
-    import numpy as np
+    """The head, if both that it gives are the model's own answer for every probe, and what a report says.
 
+    The output to the bit, the average of all places within what a compiled form may differ by.
+    """
     try:
         head, ending = explain_head(model)
         whole = LiteRtEngine(model, threads)
         answers = [whole.predict(probe) for probe in probes]
         del whole  # memory has room for one at a time
-        places = LiteRtEngine(head + model, threads)
-        differences = [
-            _difference(ending, answer, places.predict(probe)) for answer, probe in zip(answers, probes, strict=True)
-        ]
+        both = LiteRtEngine(head + model, threads)
+        again = [both.outputs(probe) for probe in probes]
+        differences = [_difference(ending, answer, places) for answer, (_, places) in zip(answers, again, strict=True)]
     except NotLinearError as error:
         return None, {"reason": str(error)}
     except Exception as error:  # noqa: BLE001 - whatever is odd about a model, it serves without being explained so
@@ -73,8 +76,10 @@ def checked_head(
     largest = max((one for one in differences if math.isfinite(one)), default=math.inf)
     if largest > LARGEST_DIFFERENCE:
         return None, {"reason": f"the average over all places differs from the model's answer by {largest:.2g}"}
+    if [raw.tobytes() for raw, _ in again] != [raw.tobytes() for raw in answers]:
+        return None, {"reason": "beside the places it answers otherwise than alone"}
     sums = {name: hashlib.sha256(data).hexdigest() for name, data in (("sha256", head), ("model_sha256", model))}
-    shape = np.asarray(places.output_shape[1:3]).tolist()
+    shape = list(both.output_shapes[1][1:3])
     return head, {"reason": "", "places": shape, "largest_difference": largest, "bytes": len(head), **sums}
 
 
@@ -117,22 +122,23 @@ class _Graph:
             raise NotLinearError("it has several inputs or outputs")
 
     def explain(self) -> None:
-        """Replace what comes after the last feature map by the linear layers, applied to each of its places."""
+        """Add an output: the linear layers after the last feature map, applied to each of its places."""
         tensor, chain = self._linear_end()
         pool = self._producer(tensor)
         features = pool.inputs[0]
         _, height, width, _ = shape = self._shape(features)
         if not self._is_global_average(pool, shape):
             raise NotLinearError(f"before its linear layers comes {self._name(pool)}, no global average pooling")
-        kept = self._needed_for(features)
+        added: list[Any] = []
         for op in chain:
-            kept.append(self._applied(op, features, (height, width)))
-            features = kept[-1].outputs[0]
+            added.append(self._applied(op, features, (height, width)))
+            features = added[-1].outputs[0]
         if not chain or height * width == 1:
             raise NotLinearError(f"its last feature map has {height} x {width} places, and {len(chain)} linear layers")
         if math.prod(self._shape(features)) > MAX_NUMBERS:
             raise NotLinearError(f"{height} x {width} places of {self._shape(features)[-1]} labels are too many")
-        self._subgraph.operators, self._subgraph.outputs = kept, [features]
+        self._subgraph.operators = [*self._subgraph.operators, *added]
+        self._subgraph.outputs = [*self._subgraph.outputs, features]
 
     def head(self) -> bytes:
         """The new root and all that it refers to, but for the data of the buffers."""
@@ -150,7 +156,9 @@ class _Graph:
         made.subgraphs = [self._subgraph]
         made.buffers = [self._kept(index, size) for index in range(self._root.BuffersLength())]
         for signature in made.signatureDefs:
-            signature.outputs[0].tensorIndex = self._subgraph.outputs[0]
+            places = self._schema.TensorMapT()
+            places.name, places.tensorIndex = PLACES, self._subgraph.outputs[1]
+            signature.outputs = [*signature.outputs, places]
         builder.Prep(ALIGNMENT, 0)
         builder.Finish(made.Pack(builder), file_identifier=_IDENTIFIER)
         return bytes(memoryview(builder.Bytes)[builder.head : len(builder.Bytes) - size])
@@ -211,23 +219,13 @@ class _Graph:
 
         made, tensor = copy(op), copy(self._subgraph.tensors[op.outputs[0]])
         units = self._shape(op.outputs[0])[-1]
-        tensor.name, tensor.shape, tensor.shapeSignature = b"place by place", [1, *size, units], None
+        tensor.name, tensor.shape, tensor.shapeSignature = PLACES, [1, *size, units], None
         made.inputs, made.outputs = [features, *op.inputs[1:]], [len(self._subgraph.tensors)]
         if self._name(op) == "FULLY_CONNECTED":
             made.builtinOptions = copy(op.builtinOptions)
             made.builtinOptions.keepNumDims = True
         self._subgraph.tensors.append(tensor)
         return made
-
-    def _needed_for(self, tensor: int) -> list[Any]:
-        """The operators that a tensor is computed by, in order."""
-        wanted = {tensor}
-        kept: list[Any] = []
-        for op in reversed(self._subgraph.operators):
-            if wanted & set(map(int, op.outputs)):
-                wanted |= set(map(int, op.inputs))
-                kept.insert(0, op)
-        return kept
 
     def _producer(self, tensor: int) -> Any:  # noqa: ANN401
         op = self._producers.get(tensor)

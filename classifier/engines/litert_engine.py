@@ -37,14 +37,17 @@ class LiteRtEngine:
         self._model = CompiledModel(model, threads)
 
     @property
-    def output_shape(self) -> tuple[int, ...]:
-        """The shape of what `predict` gives."""
-        shape: tuple[int, ...] = self._model.output_shapes[0]
-        return shape
+    def output_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes of `outputs`."""
+        return self._model.output_shapes
 
     def predict(self, picture: Buffer) -> array[float]:
         """The model's output, flat float32, for a picture of shape (1, height, width, channels)."""
         return self._model.run(picture)[0]
+
+    def outputs(self, picture: Buffer) -> tuple[array[float], ...]:
+        """All outputs, where the compiled form has more than the model's, which comes first."""
+        return self._model.run(picture)
 
 
 def open_litert(model: bytes | mmap, report: Report) -> Loaded:

@@ -13,15 +13,35 @@ from weakref import WeakKeyDictionary
 from classifier import logs, model_memory, temporary
 from classifier.engines.litert_engine import LiteRtEngine, thread_count
 from classifier.errors import ClassifierError, ModelError
+from classifier.records import Record
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Buffer, Callable
 
     from classifier.explaining.grids import Grid
 
+    type Numbers = array[float]
+
 RETRY_S = 60.0
 """When a head that could not be had is asked for again."""
 HEAD_TIMEOUT_S = 5.0
+
+
+class Places(Record):
+    """The logits that each place of the last feature map would have alone: float32, (rows, columns, units), flat."""
+
+    numbers: Numbers
+    rows: int
+    columns: int
+    units: int
+
+    def of(self, unit: int) -> Grid | None:
+        """Those of one output unit, whose mean is its logit; None if one of them is not finite."""
+        mine = self.numbers[unit :: self.units].tolist()
+        if not all(map(math.isfinite, mine)):
+            return None
+        return [mine[row * self.columns : (row + 1) * self.columns] for row in range(self.rows)]
 
 
 class _Form:
@@ -34,10 +54,10 @@ class _Form:
 _FORMS: WeakKeyDictionary[LiteRtEngine, _Form] = WeakKeyDictionary()
 
 
-def local_logits(
-    engine: object, read_head: Callable[[float], bytes] | None, picture: Buffer, unit: int, deadline: float
-) -> Grid | None:
-    """The logit of one output unit that each place of the last feature map would have alone; their mean is the logit.
+def answer(
+    engine: object, read_head: Callable[[float], bytes] | None, picture: Buffer, deadline: float
+) -> tuple[Numbers, Places] | None:
+    """What the engine's own `predict` gives for a picture, and what its places add to that, of one run.
 
     None for a model that has no such form, or whose form can't be had now. `deadline` by time.monotonic().
     """
@@ -48,12 +68,9 @@ def local_logits(
         form = _FORMS[engine] = _opened(engine, read_head, deadline)
     if form.engine is None:
         return None
-    numbers = form.engine.predict(picture)
-    _, rows, columns, units = form.engine.output_shape
-    mine = numbers[unit::units].tolist()
-    if not all(map(math.isfinite, mine)):
-        return None
-    return [mine[row * columns : (row + 1) * columns] for row in range(rows)]
+    raw, numbers = form.engine.outputs(picture)
+    _, rows, columns, units = form.engine.output_shapes[1]
+    return raw, Places(numbers, rows, columns, units)
 
 
 def _opened(engine: LiteRtEngine, read_head: Callable[[float], bytes], deadline: float) -> _Form:
@@ -66,8 +83,8 @@ def _opened(engine: LiteRtEngine, read_head: Callable[[float], bytes], deadline:
             file.write(engine.data)
             temporary.give_back(engine.data)
             form = LiteRtEngine(temporary.content(file), thread_count())
-        if len(form.output_shape) != 4:
-            raise ModelError(f"the form that explains puts out {form.output_shape}")
+        if [len(shape) for shape in form.output_shapes[1:]] != [4]:
+            raise ModelError(f"the form that explains puts out {form.output_shapes}")
     except (ClassifierError, RuntimeError, ValueError, OSError) as error:
         logs.emit("warning", "there is no class activation map now, occlusion explains", error=error)
         return _Form(None, time.monotonic() + RETRY_S)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from classifier.bundles.scores import Head
     from classifier.bundles.serving import Serving
+    from classifier.explaining.activation import Places
     from classifier.explaining.grids import Grid
     from classifier.pictures.headers.picture import ImageLimits, Picture
     from classifier.pictures.render import DecodedImage
@@ -50,6 +51,15 @@ class Answered(Record):
     picture: DecodedImage
     input: memoryview[float]
     raw: Numbers
+    places: Places | None
+
+
+def answer(model: Model, picture: memoryview[float], deadline: float) -> tuple[Numbers, Places | None]:
+    """The model's output for its input, just as without being asked why, and what places add, if one run tells both."""
+    both = None
+    if len(model.serving.heads) == 1:
+        both = activation.answer(model.engine, model.read_head, picture, deadline)
+    return both or (model.engine.predict(picture), None)
 
 
 def explained(asked: Explain, model: Model, answered: Answered, limits: ImageLimits, deadline: float) -> dict[str, Any]:
@@ -100,12 +110,10 @@ def chosen(asked: Explain, head: Head, numbers: Sequence[float]) -> int:
 def _map(model: Model, head: Head, label: int, answered: Answered, deadline: float) -> tuple[Grid, str]:
     """What speaks for the label at each place of the model's input, and how that was found."""
     one_for_two = head.units < len(head.labels)
-    if len(model.serving.heads) == 1:
-        unit = 0 if one_for_two else label
-        found = activation.local_logits(model.engine, model.read_head, answered.input, unit, deadline)
-        if found is not None:
-            against = one_for_two and label == 0
-            return ([[-number for number in row] for row in found] if against else found), ACTIVATION
+    found = answered.places and answered.places.of(0 if one_for_two else label)
+    if found is not None:
+        against = one_for_two and label == 0
+        return ([[-number for number in row] for row in found] if against else found), ACTIVATION
 
     def score(raw: Numbers) -> float:
         there = next(model.serving.parts(raw))[1]

@@ -50,9 +50,12 @@ def price_s(picture: Picture, limits: ImageLimits) -> float:
     return longest if picture.slow else min(longest, _estimate(picture)[0] / share)
 
 
-def decode(picture: Picture, spec: Preprocessing, limits: ImageLimits, deadline: float | None = None) -> DecodedImage:
+def decode(
+    picture: Picture, spec: Preprocessing, limits: ImageLimits, deadline: float | None = None, *, show: bool = False
+) -> DecodedImage:
     """Decode, turn upright, put on white, convert and resize to `spec.size`: height x width x channels bytes.
 
+    With `show` also the picture for people, of the same decoding, where that is done here and as Keras does it.
     Raises ImageError (422) for a broken picture, ImageDimensionsError when the memory for it is missing, and
     ImageTimeoutError when it takes longer than `limits.decode_timeout_s`; OutOfTimeError (503) when what may take long
     is not done by the request's own `deadline` (time.monotonic()).
@@ -69,7 +72,7 @@ def decode(picture: Picture, spec: Preprocessing, limits: ImageLimits, deadline:
         from classifier.pictures.apart import decode_apart
 
         return decode_apart(picture, spec, limits, deadline)
-    return render(picture, spec, limits)
+    return render(picture, spec, limits, show=show)
 
 
 def _resize_costs(spec: Preprocessing) -> tuple[int, int]:

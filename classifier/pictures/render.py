@@ -50,19 +50,22 @@ class DecodedImage(Record):
     """Pixels of the model's size, and the picture's own format and size, upright as a viewer shows it.
 
     `pixels` are bytes, height x width x channels, or the model's input itself in float32 (see Preprocessing.to_array).
+    `shown` is the picture for people, in RGB, if that was asked for and could be had of the same decoding.
     """
 
     pixels: bytes
     format: str
     width: int
     height: int
+    shown: Image | None = None
 
 
-def render(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> DecodedImage:
+def render(picture: Picture, spec: Preprocessing, limits: ImageLimits, *, show: bool = False) -> DecodedImage:
     """Do what `decode.decode` promises in this process, whatever it costs."""
     try:
         image = _load(picture, spec, limits)
         width, height = (image.width, image.height) if not picture.width else (picture.width, picture.height)
+        small = _shown(image, width, height, picture.orientation) if show and spec.pixels == "keras" else None
         pixels = _pixels(image, picture.orientation, spec)
     except MemoryError as error:
         raise ImageComplexityError(f"{picture.format} decoder: out of memory") from error
@@ -70,7 +73,14 @@ def render(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> Decode
         raise ImageError(f"{picture.format} decoder: {type(error).__name__}: {error}") from error
     if picture.orientation >= 5:
         width, height = height, width
-    return DecodedImage(pixels, picture.format, width, height)
+    return DecodedImage(pixels, picture.format, width, height, small)
+
+
+def _shown(image: Image, width: int, height: int, orientation: int) -> Image | None:
+    from classifier.pictures.shown import shown
+
+    small = shown(image, width, height)
+    return small and _upright(small, orientation)
 
 
 def _pixels(image: Image, orientation: int, spec: Preprocessing) -> bytes:

@@ -129,7 +129,7 @@ def test_a_large_picture_is_shown_small_and_upright(start: Callable[..., Running
     exif[0x0112] = 6
     Image.effect_noise((1200, 700), 90).convert("RGB").save(file, "JPEG", exif=exif)
     answer = start().ask(upload(file.getvalue(), "image/jpeg", "explain=true", accept="image/png"))
-    assert Image.open(io.BytesIO(base64.b64decode(answer["body"]))).size == (280, 480)
+    assert Image.open(io.BytesIO(base64.b64decode(answer["body"]))).size == (187, 321)
     assert len(answer["body"]) < 1 << 20
 
 

@@ -16,8 +16,7 @@ from classifier.compiling.explain_form import checked_head
 from classifier.engines.keras_engine import open_keras
 from classifier.engines.litert_engine import open_litert
 from classifier.engines.opening import LoadedModel, Opener
-from classifier.explaining.activation import local_logits
-from classifier.explaining.explanation import Answered, explained
+from classifier.explaining.explanation import Answered, answer, explained
 from classifier.pictures.headers.picture import ImageLimits
 from classifier.pictures.render import DecodedImage
 from classifier.web.sources import Explain
@@ -83,9 +82,17 @@ def explanation(model: LoadedModel, picture: Any, label: str | None = None) -> d
     _, height, width, _ = picture.shape
     seen = DecodedImage(b"", "PNG", width, height)
     checked: Any = None  # the file is needed for an overlay only
-    answered = Answered(checked, seen, memoryview(picture), model.engine.predict(picture))
+    raw, places = answer(model, memoryview(picture), soon())
+    assert raw == model.engine.predict(picture)
+    answered = Answered(checked, seen, memoryview(picture), raw, places)
     found: dict[str, Any] = explained(Explain(label), model, answered, ImageLimits(), soon())["explanation"]
     return found
+
+
+def of_places(model: LoadedModel, picture: Any, unit: int) -> Any:
+    _, places = answer(model, memoryview(picture), soon())
+    assert places is not None
+    return np.array(places.of(unit))
 
 
 def scaled(map_: Any) -> Any:
@@ -109,7 +116,7 @@ def test_the_map_is_kerass_last_feature_map_times_the_dense_weights(bucket: Buck
     maps = np.asarray(features(picture))[0] @ kernel
     logits = np.log(np.asarray(model(picture))[0])
     for unit, label in enumerate(("cat", "dog", "owl")):
-        own = np.array(local_logits(served.engine, served.read_head, picture, unit, soon()))
+        own = of_places(served, picture, unit)
         np.testing.assert_allclose(own - bias[unit], maps[..., unit], atol=1e-4)
         found = explanation(served, picture, label)
         assert (found["label"], found["method"], found["box"]) == (label, "class activation map", [0, 0, 1, 1])
@@ -131,7 +138,7 @@ def test_the_mean_of_the_local_logits_is_the_logit(bucket: Bucket) -> None:
     picture = some_picture((40, 24, 3))
     expected = np.asarray(model(picture, training=False))[0]
     for unit in range(3):
-        own = np.array(local_logits(served.engine, served.read_head, picture, unit, soon()))
+        own = of_places(served, picture, unit)
         assert own.mean() == pytest.approx(expected[unit], abs=1e-4)
     found = np.array(explanation(served, picture)["map"])
     assert found.shape == (16, 16)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import math
 import time
+from array import array
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,8 +16,11 @@ from classifier.bundles.compiled import HEAD, MODEL, REPORT, parse_report
 from classifier.engines.litert_engine import LiteRtEngine
 from classifier.errors import ModelError, StorageUnavailableError
 from classifier.explaining import activation
-from classifier.explaining.activation import local_logits
+from classifier.explaining.activation import Places, answer
 from local.options import DEMO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 PLACE = next((DEMO / "compiled").iterdir())
 SHAPE = (1, 96, 96, 3)
@@ -33,6 +39,11 @@ def later() -> float:
     return time.monotonic() + 10
 
 
+def places(engine: object, read: Callable[[float], bytes] | None) -> Places | None:
+    found = answer(engine, read, picture(), later())
+    return found and found[1]
+
+
 def test_the_demos_head_is_what_its_report_says() -> None:
     report = parse_report((PLACE / REPORT).read_bytes())
     assert hashlib.sha256((PLACE / HEAD).read_bytes()).hexdigest() == report.head_sha256
@@ -46,12 +57,13 @@ def test_the_head_is_read_once_and_gives_what_makes_the_scores(engine: LiteRtEng
         asked.append(deadline)
         return (PLACE / HEAD).read_bytes()
 
-    first, second = (local_logits(engine, read, picture(), 4, later()) for _ in range(2))
+    first, second = (places(engine, read) for _ in range(2))
+    assert first is not None
     assert first == second
-    assert np.array(first).shape == (6, 6)
+    assert (first.rows, first.columns, first.units) == (6, 6, 10)
     assert len(asked) == 1
     scores = np.asarray(engine.predict(picture()))
-    logits = [np.array(local_logits(engine, read, picture(), unit, later())).mean() for unit in range(10)]
+    logits = [np.array(first.of(unit)).mean() for unit in range(10)]
     np.testing.assert_allclose(np.exp(logits) / np.exp(logits).sum(), scores, atol=1e-5)
 
 
@@ -69,17 +81,17 @@ def test_a_head_that_cannot_be_had_is_asked_for_again_a_minute_later(
             raise answer
         return answer
 
-    assert local_logits(engine, read, picture(), 0, later()) is None
-    assert local_logits(engine, read, picture(), 0, later()) is None
+    assert places(engine, read) is None
+    assert places(engine, read) is None
     assert len(answers) == 1
     activation._FORMS[engine].retry_at = 0.0
-    assert np.array(local_logits(engine, read, picture(), 0, later())).shape == (6, 6)
+    assert places(engine, read) is not None
 
 
 def test_the_opened_form_goes_with_its_model() -> None:
     before = len(activation._FORMS)
     replaced = LiteRtEngine((PLACE / MODEL).read_bytes(), 1)
-    assert local_logits(replaced, lambda _: (PLACE / HEAD).read_bytes(), picture(), 0, later())
+    assert places(replaced, lambda _: (PLACE / HEAD).read_bytes())
     assert len(activation._FORMS) == before + 1
     del replaced
     gc.collect()
@@ -90,9 +102,20 @@ def test_a_function_too_small_for_a_second_model_does_without(
     engine: LiteRtEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "48")
-    assert local_logits(engine, lambda _: (PLACE / HEAD).read_bytes(), picture(), 0, later()) is None
+    assert places(engine, lambda _: (PLACE / HEAD).read_bytes()) is None
 
 
 def test_an_engine_of_another_kind_and_a_model_without_head_have_no_map(engine: LiteRtEngine) -> None:
-    assert local_logits(engine, None, picture(), 0, later()) is None
-    assert local_logits(object(), lambda _: b"", picture(), 0, later()) is None
+    assert places(engine, None) is None
+    assert places(object(), lambda _: b"") is None
+
+
+def test_one_run_answers_to_the_bit_as_without_being_asked_why(engine: LiteRtEngine) -> None:
+    found = answer(engine, lambda _: (PLACE / HEAD).read_bytes(), picture(), later())
+    assert found is not None
+    assert found[0] == engine.predict(picture())
+
+
+def test_a_place_that_is_no_number_gives_no_map() -> None:
+    assert Places(array("f", [1, math.nan, 2, 3]), 1, 2, 2).of(0) == [[1.0, 2.0]]
+    assert Places(array("f", [1, math.nan, 2, 3]), 1, 2, 2).of(1) is None
