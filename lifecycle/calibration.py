@@ -1,7 +1,7 @@
 """Fitting a temperature and a threshold on pictures whose labels are known, and what they are worth on others.
 
-What is published is fitted on all pictures. What is told of it comes from cross-fitting: each half of the pictures is
-judged by what the other half gave, so that no picture speaks for a number that it made itself.
+What is published is fitted on all pictures. What is told of it comes from cross-fitting: each fifth of the pictures is
+judged by what the others gave, so that no picture speaks for a number that it made itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lifecycle.errors import ModelsError
-from lifecycle.scoring import Quality, judge
+from lifecycle.scoring import Quality, at_least, judge
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,8 +28,11 @@ if TYPE_CHECKING:
 LOWEST, HIGHEST = 0.05, 20.0
 """Temperatures that are looked at: beyond them the pictures show no best one."""
 STEPS = 60
-CONFIDENT = 1.2815515655446004
-"""The normal distribution's 90 % quantile."""
+FOLDS = 5
+CONFIDENCE = 0.95
+"""With which the share of right answers among the sure ones is what was wished for, or more."""
+FIRST, STEPS_OF = 3, 20
+"""Thresholds are tried from that of the surest third on, a twentieth of the pictures further each time."""
 GRID = 10_000
 """Thresholds have four decimals."""
 
@@ -41,12 +44,20 @@ class Wish:
     right: float
     foreign: float
 
+    @property
+    def least_pictures(self) -> int | None:
+        """How many answers, all of them right, it takes to show that share; None where no number does."""
+        if self.right >= 1:
+            return None
+        return math.ceil(math.log(1 - CONFIDENCE) / math.log(self.right)) if self.right > 0 else 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
     """The head with what was fitted, and what cross-fitting says of it; `foreign` counts pictures of nothing known."""
 
     head: Head
+    wish: Wish
     before: Quality
     after: Quality
     sure: int
@@ -60,6 +71,8 @@ class Calibration:
         told: dict[str, Any] = {
             "temperature": self.head.temperature,
             "threshold": self.head.threshold,
+            "sure_right": self.wish.right,
+            "confidence": CONFIDENCE,
             "pictures": self.before.pictures,
             "calibration_error": {"before": self.before.calibration_error, "after": self.after.calibration_error},
             "coverage": self.sure / self.before.pictures,
@@ -77,11 +90,12 @@ class Calibration:
         lines = [
             f"Scores   temperature {self.head.temperature or 'none'}, {error}",
             f"Sure     from {self.head.threshold} on: {sure}",
+            f"         at least {self.wish.right:.4g} of such are right, with {CONFIDENCE:.0%} confidence",
         ]
         if self.foreign:
             passed = f"{self.foreign_sure} of {self.foreign} pictures ({self.foreign_sure / self.foreign:.1%}) are sure"
             lines.append(f"Foreign  {passed}; AUROC of known against foreign {self.auroc:.3f}")
-        return [*lines, "         each half of the pictures judged by what the other half gave; published: from all"]
+        return [*lines, "         each fifth of the pictures judged by what the others gave; published: from all"]
 
 
 def calibrate(head: Head, raw: Rows, classes: Sequence[int], foreign: Rows, wish: Wish) -> Calibration:
@@ -97,16 +111,17 @@ def calibrate(head: Head, raw: Rows, classes: Sequence[int], foreign: Rows, wish
     true = np.asarray(classes)
     rows = np.zeros((len(raw), len(head.labels)))
     sure, foreign_best, foreign_sure = np.zeros(len(raw), bool), np.zeros(len(foreign)), np.zeros(len(foreign), bool)
-    for half in (0, 1):
-        of_other = _fitted(head, raw[1 - half :: 2], classes[1 - half :: 2], foreign[1 - half :: 2], wish)
-        bar = math.inf if of_other.threshold is None else of_other.threshold
-        rows[half::2] = scores(of_other, raw[half::2])
-        sure[half::2] = rows[half::2].max(1) >= bar
+    for fold in range(FOLDS):
+        of_others = _fitted(head, _without(fold, raw), _without(fold, classes), _without(fold, foreign), wish)
+        bar = math.inf if of_others.threshold is None else of_others.threshold
+        rows[fold::FOLDS] = scores(of_others, raw[fold::FOLDS])
+        sure[fold::FOLDS] = rows[fold::FOLDS].max(1) >= bar
         if foreign:
-            foreign_best[half::2] = scores(of_other, foreign[half::2]).max(1)
-            foreign_sure[half::2] = foreign_best[half::2] >= bar
+            foreign_best[fold::FOLDS] = scores(of_others, foreign[fold::FOLDS]).max(1)
+            foreign_sure[fold::FOLDS] = foreign_best[fold::FOLDS] >= bar
     return Calibration(
         head=fitted,
+        wish=wish,
         before=judge(scores(head, raw), classes),
         after=judge(rows, classes),
         sure=int(sure.sum()),
@@ -122,6 +137,10 @@ def scores(head: Head, raw: Rows) -> Floats:
     import numpy as np
 
     return np.array([head.scores(numbers) for numbers in raw], np.float64).reshape(len(raw), len(head.labels))
+
+
+def _without[T](fold: int, given: Sequence[T]) -> list[T]:
+    return [each for place, each in enumerate(given) if place % FOLDS != fold]
 
 
 def _fitted(head: Head, raw: Rows, classes: Sequence[int], foreign: Rows, wish: Wish) -> Head:
@@ -176,35 +195,62 @@ def fit_temperature(shares: Floats, classes: Sequence[int], *, independent: bool
 
 
 def fit_threshold(best: Floats, right: NDArray[np.bool_], foreign: Floats, wish: Wish) -> float | None:
-    """The lowest threshold from which on enough answers are right and few enough foreign pictures pass, if there is.
+    """A threshold from which on enough answers are right, with confidence, and few enough foreign pictures pass.
 
-    `best` scores of pictures, whether each is right, and best scores of foreign ones. Enough is for the lower
-    end of Wilson's interval (1927; one-sided, 90 %) of the share: with fewer pictures it is more careful.
+    `best` scores of pictures, whether each is right, and best scores of foreign ones; None if these show no threshold.
     """
     import numpy as np
 
-    for bar in np.unique(np.floor(best * GRID) / GRID):
+    bar = _enough_right(best, right, wish)
+    if bar is None:
+        return None
+    allowed = math.floor(wish.foreign * len(foreign) + 1e-9)
+    if allowed < len(foreign):
+        first_too_many = float(np.sort(foreign)[-1 - allowed])
+        bar = max(bar, (math.floor(first_too_many * GRID) + 1) / GRID)
+    return bar if (best >= bar).any() else None
+
+
+def _enough_right(best: Floats, right: NDArray[np.bool_], wish: Wish) -> float | None:
+    """The lowest threshold that fixed-sequence testing allows (Angelopoulos et al., "Learn then Test", 2021).
+
+    From the surest third of the pictures on, or as few as can show anything, ever more of them, a twentieth further at
+    a time; each step rejects "fewer are right than wished for" by the exact binomial test, the one of Clopper and
+    Pearson's interval (1934), at 5 %, and the first that can't be rejected ends it. Steps are chosen by scores alone,
+    not by what is right, and a threshold that is too low is only reached through the first such one: so no more than
+    one in twenty sets of pictures gives one. That holds if surer answers are not less often right; the same makes
+    any higher threshold as good.
+    """
+    import numpy as np
+
+    least, pictures = wish.least_pictures, len(best)
+    if least is None or pictures < least:
+        return None
+    falling, found = np.sort(best)[::-1], None
+    step = max(1, pictures // STEPS_OF)
+    for place in [*range(max(least, -(-pictures // FIRST)), pictures, step), pictures]:
+        bar = math.floor(float(falling[place - 1]) * GRID) / GRID
         sure = best >= bar
-        if _least(int(right[sure].sum()), int(sure.sum())) < wish.right:
-            continue
-        if (foreign >= bar).sum() <= wish.foreign * len(foreign):
-            return float(bar)
-    return None
-
-
-def _least(count: int, of: int) -> float:
-    """The lower end of Wilson's interval of a share (Wilson 1927), one-sided, at 90 %."""
-    share, square = count / of, CONFIDENT**2 / of
-    middle, spread = share + square / 2, CONFIDENT * math.sqrt(share * (1 - share) / of + square / (4 * of))
-    return (middle - spread) / (1 + square)
+        if at_least(int(right[sure].sum()), int(sure.sum()), wish.right) > 1 - CONFIDENCE:
+            break
+        found = bar
+    return found
 
 
 def _no_threshold(head: Head, raw: Rows, classes: Sequence[int], foreign: Rows, wish: Wish) -> str:
-    text = f"{len(raw)} pictures show no score from which on {wish.right:.4g} of the answers are right"
+    asked = f"{wish.right:.4g} of the answers are right"
+    if wish.least_pictures is None:
+        return "refused: no number of pictures shows that all answers are right: give a lower --sure-right"
+    if len(raw) < wish.least_pictures:
+        return (
+            f"refused: it takes {wish.least_pictures} pictures at least, all of them right, to say with "
+            f"{CONFIDENCE:.0%} confidence that {asked}: there are {len(raw)}; give more, or a lower --sure-right"
+        )
+    text = f"{len(raw)} pictures show no score from which on {asked}"
     if foreign and _fitted(head, raw, classes, [], wish).threshold is not None:
         passed = f"and at most {wish.foreign:.4g} of {len(foreign)} foreign pictures pass"
         return f"refused: {text} {passed}: give a larger --foreign-pass"
-    return f"refused: {text}, nine times in ten: give more pictures or a lower --sure-right"
+    return f"refused: {text}, with {CONFIDENCE:.0%} confidence: give more pictures or a lower --sure-right"
 
 
 def auroc(known: Floats, foreign: Floats) -> float:

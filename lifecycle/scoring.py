@@ -82,23 +82,24 @@ def faults(quality: Quality, labels: Sequence[str], least: float | None) -> list
         found.append(f"{quality.accuracy:.1%} of {quality.pictures} pictures are right, at least {least:.1%} must be")
     of_class = [sum(row) for row in quality.confusion]
     named = [sum(column) for column in zip(*quality.confusion, strict=True)]
+    guessing = max(of_class) / quality.pictures
     if quality.pictures >= ENOUGH_TO_TELL and sum(map(bool, of_class)) > 1:
         if max(named) == quality.pictures:
             found.append(f"every picture gets the label {labels[named.index(max(named))]!r}")
-        elif _by_chance(round(quality.accuracy * quality.pictures), quality.pictures, max(of_class)) > CHANCE:
-            guessing = max(of_class) / quality.pictures
+        elif at_least(round(quality.accuracy * quality.pictures), quality.pictures, guessing) > CHANCE:
             found.append(f"{quality.accuracy:.1%} right is no better than guessing, which is right {guessing:.1%}")
     return found
 
 
-def _by_chance(right: int, pictures: int, most_frequent: int) -> float:
-    """The probability of `right` or more by always naming a class with that share."""
-    share = most_frequent / pictures
-    ways = (
-        math.lgamma(pictures + 1) - math.lgamma(count + 1) - math.lgamma(pictures - count + 1)
-        for count in range(right, pictures + 1)
-    )  # logarithms: of a thousand pictures there are more ways than a float holds
-    odds = (count * math.log(share) + (pictures - count) * math.log1p(-share) for count in range(right, pictures + 1))
+def at_least(count: int, of: int, share: float) -> float:
+    """The probability of `count` or more of `of`, each with that share: the binomial distribution's upper tail."""
+    if count <= 0 or share >= 1:
+        return 1.0
+    if share <= 0:
+        return 0.0
+    ways = (math.lgamma(of + 1) - math.lgamma(each + 1) - math.lgamma(of - each + 1) for each in range(count, of + 1))
+    odds = (each * math.log(share) + (of - each) * math.log1p(-share) for each in range(count, of + 1))
+    # By logarithms: of a thousand pictures there are more ways than a float holds.
     return math.fsum(math.exp(way + odd) for way, odd in zip(ways, odds, strict=True))
 
 

@@ -110,7 +110,7 @@ def chosen(asked: Explain, head: Head, numbers: Sequence[float]) -> int:
 def _map(model: Model, head: Head, label: int, answered: Answered, deadline: float) -> tuple[Grid, str]:
     """What speaks for the label at each place of the model's input, and how that was found."""
     one_for_two = head.units < len(head.labels)
-    found = answered.places and answered.places.of(0 if one_for_two else label)
+    found = None if answered.places is None else answered.places.of(0 if one_for_two else label)
     if found is not None:
         against = one_for_two and label == 0
         return ([[-number for number in row] for row in found] if against else found), ACTIVATION

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MOST_PIXELS = 60_000
-"""Larger pictures are shown that small, 283 x 212 for instance: packing is most of what showing costs, pixel by pixel."""
+"""Larger pictures are shown that small, 283 x 212 for instance: packing is most of what showing costs, by pixel."""
 
 
 def shown_size(width: int, height: int) -> tuple[int, int]:

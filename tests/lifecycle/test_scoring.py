@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from lifecycle.scoring import _by_chance, faults, judge, share
+from lifecycle.scoring import at_least, faults, judge, share
 
 
 def quality(answers: str, truth: str) -> object:
@@ -42,7 +42,7 @@ def test_what_speaks_against_a_model(answers: str, truth: str, least: float | No
 )
 def test_the_binomial_tail_is_that_of_the_tables(right: int, pictures: int, most: int, expected: float) -> None:
     # Table of cumulative binomial probabilities for p = 0.5, found in every textbook of statistics.
-    assert _by_chance(right, pictures, most) == pytest.approx(expected, abs=5e-5)
+    assert at_least(right, pictures, most / pictures) == pytest.approx(expected, abs=5e-5)
 
 
 @pytest.mark.parametrize(("right", "pictures", "most"), [(1560, 3000, 1500), (3000, 3000, 2999), (40, 100, 30)])
@@ -51,7 +51,9 @@ def test_the_binomial_tail_of_many_pictures_is_that_of_whole_numbers(right: int,
         math.comb(pictures, count) * most**count * (pictures - most) ** (pictures - count)
         for count in range(right, pictures + 1)
     )
-    assert _by_chance(right, pictures, most) == pytest.approx(float(Fraction(ways, pictures**pictures)), rel=1e-8)
+    assert at_least(right, pictures, most / pictures) == pytest.approx(
+        float(Fraction(ways, pictures**pictures)), rel=1e-8
+    )
 
 
 @pytest.mark.parametrize(("text", "value"), [("0.9", 0.9), ("90%", 0.9), ("1", 1.0), ("0", 0.0)])

@@ -145,7 +145,7 @@ def test_a_calibration_goes_live_without_compiling_and_can_be_rolled_back(
     monkeypatch.chdir(tmp_path)
     calibrate = ["verify", "--against", "known", "--calibrate", "--sure-right"]
     assert main([*calibrate, "99.9%"]) == 1
-    assert "Refused  refused: 60 pictures show no score from which on 0.999" in capsys.readouterr().out
+    assert "Refused  refused: it takes 2995 pictures at least, all of them right" in capsys.readouterr().out
     assert main([*calibrate, "80%", "--dry-run", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["calibration"]["threshold"] > 0
     assert served(place) == before
