@@ -68,7 +68,9 @@ OWNERS = {
         "classifier/pictures/render.py",
         "classifier/pictures/colors.py",
         "classifier/pictures/pipelines/",
+        "classifier/pictures/shown.py",
         "classifier/explaining/overlay.py",
+        "classifier/explaining/png.py",
     ),
     "numpy": (
         "classifier/engines/keras_engine.py",

@@ -65,7 +65,7 @@ def _decoded(checked: Picture, seen: DecodedImage, limits: ImageLimits, deadline
 
 @cache
 def _tables() -> tuple[bytes, list[int], list[int]]:
-    """For each level of the map colour (a palette) share of a pixel; for each of a picture the dark one."""
+    """For each level of the map its colour (a palette) and share of a pixel; for each of a picture the dark one."""
     palette = bytes(part for level in range(256) for part in _colour(level / 255))
     return palette, [round(MOST * level) for level in range(256)], [round(UNSEEN * level) for level in range(256)]
 
