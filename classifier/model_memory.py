@@ -84,7 +84,7 @@ class Rule(Record):
 
 LITERT = Rule("LiteRT", 1.4, 45, 16, "memory")
 TENSORFLOW = Rule("TensorFlow", 2.0, 350, 64, "memory")
-COMPILING = Rule("compiling", 4.0, 750, 64, "compileMemory")
+COMPILING = Rule("compiling", 3.5, 600, 64, "compileMemory")
 
 
 class Room(Record):

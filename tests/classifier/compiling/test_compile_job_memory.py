@@ -22,11 +22,11 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_cannot_be_compiled_is_reported_with_both_numbers_and_the_parameter(world: World) -> None:
     job = CompileJob(world.store(), memory=512 * MB)
     done = job.run(soon())
-    reason = "model_too_large: compiling needs at least 751 MB for a model of 1 MB, the function has 512 MB: "
+    reason = "model_too_large: compiling needs at least 601 MB for a model of 1 MB, the function has 512 MB: "
     assert (done["usable"], done["reason"]) == (False, reason + "raise the parameter `compileMemory`")
     report = world.found()
     assert report is not None
-    assert (report.usable, report.measured) == (False, {"needed_mb": 751})
+    assert (report.usable, report.measured) == (False, {"needed_mb": 601})
     assert job.run(soon())["result"] == "compiled before"
 
 
