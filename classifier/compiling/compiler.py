@@ -6,6 +6,8 @@ import hashlib
 import math
 import time
 from dataclasses import dataclass, replace
+from functools import partial
+from mmap import ACCESS_COPY, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +34,7 @@ from classifier.model_memory import COMPILING, Room
 from classifier.phases import Phases
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -82,7 +84,7 @@ def compile_traced(
         reference = _saved(bundle, model, pictures, phases, folder)
         if not keep:
             model.empty()
-        return _converted(bundle, reference, pictures, quantize, folder)
+        return _converted(bundle, reference, pictures, quantize, folder, lambda _form, data: data)
 
 
 def _compiled_apart(bundle: Bundle, pictures: Sequence[bytes], quantize: Sequence[str], memory: int) -> Compiled:
@@ -99,9 +101,7 @@ def _compiled_apart(bundle: Bundle, pictures: Sequence[bytes], quantize: Sequenc
     def convert(folder: str, reference: _Reference) -> tuple[Report, list[str]]:
         return_freed_memory()
         leave_out_tensorflows_python()
-        report, files = _converted(bundle, reference, pictures, quantize, folder)
-        for form, data in files.items():
-            Path(folder, form).write_bytes(data)
+        report, files = _converted(bundle, reference, pictures, quantize, folder, partial(_mapped, folder))
         return report, list(files)
 
     with conversion_folder() as folder:
@@ -131,12 +131,25 @@ def _saved(bundle: Bundle, model: TracedModel, pictures: Sequence[bytes], phases
     return _Reference(model.shape, model.serving, model.largest_layer, answered, phases, _versions())
 
 
-def _converted(
-    bundle: Bundle, reference: _Reference, pictures: Sequence[bytes], quantize: Sequence[str], folder: str
-) -> Compiled:
-    """Each form of the model in the folder, compared with the reference."""
+def _mapped(folder: str, form: str, data: bytes) -> mmap:
+    """A form in a file of the folder, and no longer in memory, which has no room for it beside the next conversion."""
+    path = Path(folder, form)
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        return mmap(file.fileno(), 0, access=ACCESS_COPY)
+
+
+def _converted[Kept: (bytes, mmap)](
+    bundle: Bundle,
+    reference: _Reference,
+    pictures: Sequence[bytes],
+    quantize: Sequence[str],
+    folder: str,
+    kept: Callable[[str, bytes], Kept],
+) -> tuple[Report, dict[str, Kept]]:
+    """Each form of the model in the folder, compared with the reference; `kept` says what becomes of a form's data."""
     phases, probes = reference.phases, probe_arrays(reference.serving.preprocessing, pictures)
-    files: dict[str, bytes] = {}
+    files: dict[str, Kept] = {}
     measured: dict[str, Any] = {
         "probes": len(probes),
         "tensorflow": {"milliseconds": reference.answers.milliseconds},
@@ -145,14 +158,16 @@ def _converted(
     for form in ("float32", *quantize):
         with phases.measure(f"convert_{form}"):
             data, trouble = converted(folder, form)
-        measured[form] = {"reason": trouble} if data is None else _compared(data, reference, probes)
+        measured[form] = {"reason": trouble}
         if data is not None:
-            files[form] = data
+            files[form] = kept(form, data)
+            del data
+            measured[form] = _compared(files[form], reference, probes)
     if not measured["float32"]["reason"]:
         with phases.measure("explain"):
             head, measured[EXPLAIN] = checked_head(files["float32"], probes, thread_count())
         if head is not None:
-            files[EXPLAIN] = head
+            files[EXPLAIN] = kept(EXPLAIN, head)
     measured["seconds"] = {phase: round(ms / 1000, 2) for phase, ms in phases.timings_ms.items()}
     report = _report(bundle, reference, files, measured)
     return report, files if report.usable else {}
@@ -184,7 +199,7 @@ def _judged(bundle: Bundle, model: TracedModel, rows: NDArray[np.float32]) -> Tr
     return replace(model, shape=shape, serving=serving)
 
 
-def _compared(data: bytes, reference: _Reference, probes: Sequence[NDArray[np.float32]]) -> dict[str, Any]:
+def _compared(data: bytes | mmap, reference: _Reference, probes: Sequence[NDArray[np.float32]]) -> dict[str, Any]:
     try:
         own = _Measured(LiteRtEngine(data, thread_count()), probes)
     except (RuntimeError, ValueError) as error:
@@ -200,7 +215,9 @@ def _compared(data: bytes, reference: _Reference, probes: Sequence[NDArray[np.fl
     }
 
 
-def _report(bundle: Bundle, reference: _Reference, files: dict[str, bytes], measured: dict[str, Any]) -> Report:
+def _report(
+    bundle: Bundle, reference: _Reference, files: Mapping[str, bytes | mmap], measured: dict[str, Any]
+) -> Report:
     reason = measured["float32"]["reason"]
     data = b"" if reason else files["float32"]
     return Report(

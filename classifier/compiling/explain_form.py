@@ -21,6 +21,7 @@ from classifier.engines.litert_engine import LiteRtEngine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from mmap import mmap
 
     import numpy as np
     from numpy.typing import NDArray
@@ -40,7 +41,7 @@ class NotLinearError(Exception):
     """The model does not end in global average pooling and linear layers; the text says what stands there."""
 
 
-def explain_head(model: bytes) -> tuple[bytes, str]:
+def explain_head(model: bytes | mmap) -> tuple[bytes, str]:
     """The head that belongs before this very compiled model, and the operator that makes scores of its logits, if any.
 
     Head and model together take what the model takes, give what it gives, and then float32 of shape (1, rows, columns,
@@ -55,7 +56,7 @@ def explain_head(model: bytes) -> tuple[bytes, str]:
 
 
 def checked_head(
-    model: bytes, probes: Sequence[NDArray[np.float32]], threads: int
+    model: bytes | mmap, probes: Sequence[NDArray[np.float32]], threads: int
 ) -> tuple[bytes | None, dict[str, Any]]:
     """The head, if both that it gives are the model's own answer for every probe, and what a report says.
 
@@ -110,7 +111,7 @@ def _sigmoid(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 class _Graph:
     """The one subgraph of a compiled model, taken apart."""
 
-    def __init__(self, schema: Any, root: Any, model: bytes) -> None:  # noqa: ANN401 - generated, without types
+    def __init__(self, schema: Any, root: Any, model: bytes | mmap) -> None:  # noqa: ANN401 - generated, without types
         if root.SubgraphsLength() != 1 or root.SignatureDefsLength() > 1:
             raise NotLinearError("it has not one subgraph")
         self._schema, self._root, self._model = schema, root, model

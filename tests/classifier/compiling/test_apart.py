@@ -74,14 +74,15 @@ def test_a_crash_is_an_error_that_names_it(code: signal.Signals | None, error: t
 
 
 COMPILE = """
-import json, sys
+import hashlib, json, sys
 from pathlib import Path
 from classifier.compiling import compiler
 from lifecycle.release import as_bundle
 from local.seed import read_bundle
 
 report, files = compiler.compile_bundle(as_bundle(read_bundle(Path(sys.argv[1]))), [], memory=3 << 30)
-print(json.dumps([report.usable, report.model_bytes == len(files["float32"]), "tensorflow" in sys.modules]))
+is_whole = report.model_sha256 == hashlib.sha256(files["float32"]).hexdigest()
+print(json.dumps([report.usable, is_whole, "tensorflow" in sys.modules]))
 """
 
 
