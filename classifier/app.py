@@ -8,13 +8,14 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from classifier import failures, logs, metrics
-from classifier.errors import ClassifierError, NotFoundError, RequestError
+from classifier.errors import ClassifierError, NotFoundError
 from classifier.failures import CLASSIFY
 from classifier.phases import Phases
 from classifier.stored import stored_picture
 from classifier.web import events
 from classifier.web.bodies import Budget, unpacked
 from classifier.web.page import docs_response, page_response
+from classifier.web.questions import only_model, read_question
 from classifier.web.responses import (
     Response,
     classification_response,
@@ -23,7 +24,7 @@ from classifier.web.responses import (
     server_timing,
 )
 from classifier.web.routes import Exchange, Routes
-from classifier.web.sources import Batch, Question, Upload, read_question
+from classifier.web.sources import Batch, Question, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,18 +134,19 @@ class App:
         cold, self._answered_before = not self._answered_before, True
         log: dict[str, object] = {"request_id": context.aws_request_id, "cold_start": cold}
         request, failure = None, None
+        unread: list[str] = []
         try:
             request = self._without_base(events.read(kind, event))
             log["route"] = f"{request.method[:20]} {request.path.partition('?')[0][:100]}"
-            response = self._answer(request, context, began, log, cold=cold)
+            response = self._answer(request, context, began, log, unread, cold=cold)
             events.check_reply(kind, response)
         except Exception as error:  # noqa: BLE001 - the last resort: a caller never sees our stack
             failure = error if isinstance(error, ClassifierError) else failures.unexpected(error)
-            failures.add_hint(failure, request)
+            failures.add_hint(failure, request, unread)
             log["code"] = failure.code
             response = failures.refusal(failure, request, context.aws_request_id)
-        if request is not None and request.query:
-            response = failures.with_unknown(response, request)
+        if unread:
+            response = failures.with_unknown(response, unread)
         if request is not None and request.method == "HEAD":
             response = replace(response, body="")
         fields = metrics.of_request(log, response.status, (time.monotonic() - began) * 1000)
@@ -159,14 +161,21 @@ class App:
         return replace(request, path=request.path.removeprefix(base) or "/")
 
     def _answer(
-        self, request: events.Request, context: Context, began: float, log: dict[str, object], *, cold: bool
+        self,
+        request: events.Request,
+        context: Context,
+        began: float,
+        log: dict[str, object],
+        unread: list[str],
+        *,
+        cold: bool,
     ) -> Response:
         waited = cold and began - self._ready < STRAIGHT_ON_S
         deadline = self._reply_by(context, self._started if waited else began, direct=request.direct)
         if coding := request.headers.get("content-encoding", ""):
             budget = Budget.of_function(self._classifier.limits.function_memory_bytes, deadline)
             request = replace(request, body=unpacked(request.body, coding, budget))
-        return self._routes.answer(Exchange(request, context.aws_request_id, deadline, cold, log))
+        return self._routes.answer(Exchange(request, context.aws_request_id, deadline, cold, log, unread))
 
     def _reply_by(self, context: Context, since: float, *, direct: bool) -> float:
         """When the answer must be ready: the gateway's clock started when a cold function's start-up did."""
@@ -178,11 +187,13 @@ class App:
         settings = self._settings
         memory = self._classifier.limits.function_memory_bytes
         budget = partial(Budget.of_function, memory, exchange.deadline)  # asked for by JSON only
-        question = read_question(exchange.request, settings.max_image_bytes, settings.max_batch_images, budget)
+        most = settings.max_image_bytes, settings.max_batch_images
+        asked = read_question(exchange.request, *most, budget, exchange.unread)
+        question = asked.question
         if isinstance(question, Batch):
-            return self._classify_batch(question, exchange)
+            return self._classify_batch(question, asked.model, exchange)
         exchange.log["source"] = question.source.kind
-        classifier, loader = self._asked(exchange)
+        classifier, loader = self._by_name(asked.model, exchange)
         warm = loader.current is not None
         stored = stored_picture(exchange.request, question, classifier.store, settings.cache_control)
         if stored and warm and (known := stored.known_answer(classifier.models, exchange.deadline)):
@@ -204,11 +215,11 @@ class App:
         response = classification_response(answered | rest, as_text=as_text)
         return stored.tagged(response, answered["model"]["version"]) if stored else response
 
-    def _classify_batch(self, batch: Batch, exchange: Exchange) -> Response:
+    def _classify_batch(self, batch: Batch, model: str, exchange: Exchange) -> Response:
         from classifier.batches import classify_batch
 
         phases = Phases()
-        classifier, loader = self._asked(exchange)
+        classifier, loader = self._by_name(model, exchange)
         warm = loader.current is not None
         limit = self._settings.max_batch_bytes
         keeping = self._captures.begin() if self._captures else None
@@ -223,17 +234,8 @@ class App:
         rest = {"cold_start": exchange.cold_start, "timings_ms": timings, "request_id": exchange.request_id}
         return json_response(answered | rest, headers={"server-timing": server_timing(timings)})
 
-    def _asked(self, exchange: Exchange) -> tuple[Classifier, ModelLoader]:
-        """The model that `model` names, as a parameter or in a direct event; without it the prefix's own."""
-        request = exchange.request
-        names = [value for name, value in request.query if name == "model"]
-        if request.document is not None and "model" in request.document:
-            names.append(str(request.document["model"]))
-        if len(set(names)) > 1:
-            raise RequestError(public="model was given more than once.")
-        return self._by_name(names[0] if names else "", exchange)
-
     def _by_name(self, name: str, exchange: Exchange) -> tuple[Classifier, ModelLoader]:
+        """The model of that name; without one the prefix's own."""
         classifier, loader = self._classifier, self._loader
         if name not in ("", self._settings.model_name):
             if self._named_models is None:
@@ -254,7 +256,8 @@ class App:
         return json_response({**told, "request_id": exchange.request_id})
 
     def _model(self, exchange: Exchange) -> Response:
-        classifier, loader = self._asked(exchange)
+        name = only_model(value for parameter, value in exchange.request.query if parameter == "model")
+        classifier, loader = self._by_name(name, exchange)
         current: Any = classifier.models.acquire(exchange.deadline)
         told = self._descriptions.of(current, classifier.model_name, exchange.deadline)
         feedback = {"feedback": True} if self._captures else {}

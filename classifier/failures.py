@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import replace
 from typing import TYPE_CHECKING
 
-from classifier.errors import ClassifierError, ModelLoadingError
+from classifier.errors import ClassifierError, ImageError, ModelLoadingError
 from classifier.web import parameters
 from classifier.web.responses import Response, error_response
 from classifier.web.routes import is_serving_path
@@ -25,17 +25,24 @@ def refusal(failure: ClassifierError, request: Request | None, request_id: str) 
     return serving_protocol.error_response(failure)
 
 
-def add_hint(failure: ClassifierError, request: Request | None) -> None:
-    """Say what the caller may have meant: a misspelt parameter, or a link that was cut at its own `&`."""
+def add_hint(failure: ClassifierError, request: Request | None, unread: list[str]) -> None:
+    """Say what the caller may have meant: a misspelt parameter, a link cut at its own `&`, an upload that is no file.
+
+    `unread` are the fields that nobody reads.
+    """
     if request is None or request.path.rstrip("/") != CLASSIFY or failure.status >= 500:
         return
-    if hint := parameters.hint(parameters.unknown(request.query), request.query):
+    if isinstance(failure, ImageError) and request.body:
+        from classifier.web.mistakes import better_said
+
+        failure.public = better_said(failure, request)
+    if hint := parameters.hint(parameters.unknown(unread), request.query):
         failure.public = f"{failure.public} {hint}"
 
 
-def with_unknown(response: Response, request: Request) -> Response:
-    """The response with a header that names the parameters which nobody read."""
-    if request.path.rstrip("/") != CLASSIFY or not (names := parameters.unknown(request.query)):
+def with_unknown(response: Response, unread: list[str]) -> Response:
+    """The response with a header that names the fields which nobody reads."""
+    if not (names := parameters.unknown(unread)):
         return response
     told = ", ".join("".join(char if char.isascii() and char.isprintable() else "?" for char in name) for name in names)
     return replace(response, headers={**response.headers, "x-unknown-parameters": told})

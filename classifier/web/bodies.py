@@ -137,7 +137,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at line {error.lineno}, column {error.colno}"
+        return f"{error.msg.removesuffix(' at')} at line {error.lineno}, column {error.colno}"
     if isinstance(error, _RepeatedNameError):
         return str(error)
     if isinstance(error, RecursionError):

@@ -20,17 +20,20 @@ WITHOUT_SPACES = (LINK, "image")
 
 KNOWN = (LINK, "s3key", "image", "images", "top", "explain", "model")
 """What /classify reads. Whatever asks for a parameter more puts its name here."""
+PLAIN = tuple(name for name in KNOWN if name != "image")
+"""Those that are never a picture's bytes."""
 ALIASES = {
     **dict.fromkeys(("url", "uri", "link", "href", "src", "img", "image_url", "imageurl", "image_link"), LINK),
+    **dict.fromkeys(("file", "photo", "picture", "b64", "base64", "image_base64"), "image"),
     **dict.fromkeys(("key", "s3_key", "object"), "s3key"),
     **dict.fromkeys(("topp", "top_k", "topk", "k", "n", "limit", "count"), "top"),
 }
 _NAMED = 5
 
 
-def unknown(query: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """The names that nobody reads, each once, with the known one that was probably meant in brackets; a few of them."""
-    names = dict.fromkeys(name[:40] for name, _ in query if name not in KNOWN)
+def unknown(unread: Iterable[str]) -> tuple[str, ...]:
+    """The names, each once, with the known one that was probably meant in brackets; a few of them."""
+    names = dict.fromkeys(name[:40] for name in unread)
     return tuple(f"{name} ({meant})" if (meant := _meant(name)) else name for name in list(names)[:_NAMED])
 
 

@@ -35,6 +35,8 @@ class Exchange(Record):
     """When the answer must be ready, by time.monotonic()."""
     cold_start: bool
     log: dict[str, object]
+    unread: list[str]
+    """Names of fields that nobody reads, as they are found."""
 
 
 class Routes(Record):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from classifier.errors import ImageTooLargeError, RequestError
 from classifier.records import Record
+from classifier.web import parameters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,6 +22,10 @@ MAX_PARTS = 20
 MAX_FIELD_BYTES = 10_000
 MAX_HEAD_BYTES = 16_384
 PICTURE_FIELDS = ("file", "image")
+SHOWN_CHARS = 300
+"""A picture has more; what is shorter and text is a name, a path or a link."""
+_OBJECTS = ("undefined", "null", "None")
+"""What JavaScript and Python make of nothing when they need text."""
 _BOUNDARY = re.compile(r'[;\s]boundary\s*=\s*(?:"([^"]+)"|([^;,\s"]+))', re.IGNORECASE)
 _OPTION = re.compile(rb';\s*([a-z*]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;"\s]*))', re.IGNORECASE | re.DOTALL)
 _FOLD = re.compile(rb"\r\n[ \t]+")
@@ -36,7 +41,7 @@ class Part(Record):
 
 
 def read_form(body: bytes, content_type: str, max_image_bytes: int) -> list[Part]:
-    """The form's parts in order, empty ones left out; ImageTooLargeError for a file over the limit.
+    """The form's parts in order; ImageTooLargeError for a file over the limit.
 
     RequestError if the form has no boundary, is cut off, or has too many or too large fields.
     """
@@ -48,7 +53,7 @@ def read_form(body: bytes, content_type: str, max_image_bytes: int) -> list[Part
     parts = [_part(raw) for raw in _raw_parts(body, boundary)]
     for part in parts:
         _check_size(part, max_image_bytes)
-    return [part for part in parts if part.data]
+    return parts
 
 
 def _raw_parts(body: bytes, boundary: bytes) -> Iterator[bytes]:
@@ -80,7 +85,18 @@ def _part(raw: bytes) -> Part:
                 is_file |= b"filename" in options or b"filename*" in options
             case b"content-type":
                 is_file |= not value.strip().lower().startswith((b"text/plain", b"application/json"))
-    return Part(name.decode("utf-8", "replace"), data, is_file)
+    field_name = name.decode("utf-8", "replace")
+    if field_name in parameters.PLAIN:  # some clients give every field a file name
+        return Part(field_name, data, is_file=False)
+    return Part(field_name, data, is_file or not _is_text(data))
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _check_size(part: Part, max_image_bytes: int) -> None:
@@ -98,31 +114,36 @@ def _check_size(part: Part, max_image_bytes: int) -> None:
         )
 
 
-def picture_of(parts: list[Part]) -> tuple[Part | None, list[Part]]:
-    """The one file that is the picture, whatever its field is called, and the other parts.
-
-    Of several files those in a field named `file` or `image` count; RequestError if there is none of that name.
-    """
-    files = [part for part in parts if part.is_file]
-    if len(files) == 1:
-        return files[0], [part for part in parts if not part.is_file]
-    named = [part for part in files if part.name in PICTURE_FIELDS]
-    if files and not named:
-        fields = ", ".join(sorted({part.name[:40] for part in files}))
-        raise RequestError(public=f"The form has {len(files)} files ({fields}). Name the picture's field file.")
-    return None, [part for part in parts if not part.is_file or part in named]
-
-
 def picture_in(part: Part) -> bytes:
-    """The picture in a field that is no file: its bytes as they are, or base64. RequestError if `image` is neither."""
+    """The picture in a field that is no file: base64, or text that nobody here knows, as it is.
+
+    RequestError if it is the text of a name or a path, or if `image` is no base64.
+    """
     try:
         return decode_base64(part.data.decode(), part.name)
-    except UnicodeDecodeError:
-        return part.data
-    except RequestError:
+    except RequestError as error:
+        if text := shown_text(part.data):
+            raise RequestError(str(error), public=not_a_file(part.name, text)) from error
         if part.name == "image":
             raise
         return part.data
+
+
+def shown_text(data: bytes) -> str:
+    """One short line of text, if the bytes are nothing but that."""
+    text = data.decode("utf-8", "replace").strip() if len(data) <= SHOWN_CHARS else ""
+    return text if text.isprintable() and "\ufffd" not in text else ""
+
+
+def not_a_file(field: str, text: str) -> str:
+    """What to do about a form's field that has text where a file belongs."""
+    name, shown = field[:40] or "file", text[:80]
+    if text.lower().startswith(("http://", "https://")):
+        return f"The field {name} is a link, not a file: send it as imagelink."
+    said = f"The field {name} is text ({shown!r}), not a file"
+    if text.startswith("[object ") or text in _OBJECTS:
+        return f"{said}: append the File or Blob itself (in React Native an object of uri, name and type)."
+    return f"{said}: with curl write {name}=@{shown}, in a program send the opened file."
 
 
 def decode_base64(text: str, name: str = "image") -> bytes:
@@ -138,7 +159,8 @@ def decode_base64(text: str, name: str = "image") -> bytes:
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     except (binascii.Error, ValueError) as error:
-        raise RequestError(f"{name}: not base64", public=f"{name} is not valid base64.") from error
+        said = "is a link: send it as imagelink" if text.startswith(("http:", "https:")) else "is not valid base64"
+        raise RequestError(f"{name}: not base64", public=f"{name} {said}.") from error
 
 
 def _malformed(reason: str) -> RequestError:

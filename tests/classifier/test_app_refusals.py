@@ -8,11 +8,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
 
 from classifier import logs
 from classifier.errors import ModelLoadingError, OutOfTimeError
 from tests.support.application import Running, http, lines, picture, refuse_link, upload
 from tests.support.application import start as start
+from tests.support.pictures import encoded, photo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -150,6 +152,102 @@ def test_a_reply_names_the_parameters_that_nobody_read_in_a_header(start: Callab
     assert answer["statusCode"] == 200
     assert answer["headers"]["x-unknown-parameters"] == "topp (top), ???x"
     assert "x-unknown-parameters" not in running.ask(event | {"rawQueryString": "top=1"})["headers"]
+
+
+JPEG = encoded(photo(300, 200), "JPEG", quality=95)
+FORM = "application/x-www-form-urlencoded"
+BASE64 = base64.b64encode(picture()).decode()
+
+
+def with_file(**fields: Any) -> tuple[bytes, str]:
+    """A form of these fields, as the requests library sends it; a tuple is a file."""
+    sent = requests.Request(
+        "POST", "http://h/", files={n: (None, v) if isinstance(v, str) else v for n, v in fields.items()}
+    )
+    prepared = sent.prepare()
+    assert isinstance(prepared.body, bytes)
+    return prepared.body, str(prepared.headers["content-type"])
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "names"),
+    [
+        (json.dumps({"image": BASE64, "topk": 1}), "application/json", "topk (top)"),
+        (json.dumps({"image": BASE64, "topk": 1, "label": None}), "text/plain", "topk (top), label"),
+        (
+            json.dumps({"images": [{"image": BASE64, "topk": 1}, {"url": 1}]}),
+            "application/json",
+            "topk (top), url (imagelink)",
+        ),
+        (f"image={BASE64}&limit=1", FORM, "limit (top)"),
+        (*with_file(file=("a.png", picture()), topk="1", model=""), "topk (top)"),
+    ],
+)
+def test_a_reply_names_the_fields_of_a_body_that_nobody_read(
+    body: str | bytes, kind: str, names: str, start: Callable[..., Running]
+) -> None:
+    answer = start().ask(upload(body.encode() if isinstance(body, str) else body, kind, "uri=1"))
+    assert (answer["statusCode"], answer["headers"]["x-unknown-parameters"]) == (200, f"uri (imagelink), {names}")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "says"),
+    [
+        (b'{"url": "http://h/a.jpg"}', "application/json", "Not known here: url (imagelink)."),
+        (b'{"image_url": "http://h/a.jpg", "top": 3}', "application/json", "Not known here: image_url (imagelink)."),
+        (b'{"s3key": "elsewhere/a.jpg", "topk": 3}', "application/json", "Not known here: topk (top)."),
+        (b'{"file": "R0lG", "top": 0, "topk": 3}', "application/json", "Not known here: file (image), topk (top)."),
+        (b"link=http://h/a.jpg", FORM, "Not known here: link (imagelink)."),
+        (*with_file(photo_url="http://h/"), "Not known here: photo_url."),
+        (*with_file(file=("a.png", b"no picture" * 99), topk="1"), "Not known here: topk (top)."),
+    ],
+)
+def test_a_refused_caller_hears_of_fields_of_a_body_that_nobody_reads(
+    body: bytes, kind: str, says: str, start: Callable[..., Running]
+) -> None:
+    message = start().body(upload(body, kind))["error"]["message"]
+    assert message.endswith(says)
+    assert message.count("Not known here") == 1
+
+
+def test_one_of_several_is_told_of_its_own_unknown_fields(start: Callable[..., Running]) -> None:
+    (result,) = start().ask({"images": [{"url": "http://h/", "topk": 1}]})["results"]
+    assert result["error"]["message"].endswith("Not known here: url (imagelink), topk (top).")
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "says"),
+    [
+        (
+            *with_file(file=("file", "photo.jpg")),
+            "The field file is text ('photo.jpg'), not a file: with curl write file=@",
+        ),
+        (*with_file(file="/home/me/photo"), "The field file is text ('/home/me/photo'), not a file"),
+        (
+            *with_file(photo=("blob", "[object Object]")),
+            "The field photo is text ('[object Object]'), not a file: append",
+        ),
+        (JPEG.translate(None, b"\r\n\0"), FORM, "as with curl -d: use --data-binary @FILE"),
+        (
+            b"<!doctype html><html>",
+            "text/html",
+            "This is a web page, not a picture: upload the picture's file, or give its",
+        ),
+        (JPEG[:500], FORM, "The picture is broken or incomplete."),
+    ],
+)
+def test_the_commonest_mistakes_of_uploads_are_named(
+    body: bytes, kind: str, says: str, start: Callable[..., Running]
+) -> None:
+    assert says in start().body(upload(body, kind))["error"]["message"]
+
+
+def test_a_picture_of_which_the_gateway_made_text_is_told_so(start: Callable[..., Running]) -> None:
+    """An HTTP API hands text on as text: whatever is no UTF-8 in it is gone."""
+    lost = {"body": JPEG.decode(errors="replace"), "isBase64Encoded": False}
+    message = start().body(upload(b"", "text/plain; charset=utf-8") | lost)["error"]["message"]
+    assert "It came as text/plain, of which gateways make text" in message
+    assert start().ask(upload(JPEG, "text/plain"))["statusCode"] == 200
 
 
 @pytest.mark.parametrize("base", ["/ml/classify", "ml/classify/"])

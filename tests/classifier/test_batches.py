@@ -21,7 +21,8 @@ from classifier.errors import (
     RequestError,
 )
 from classifier.web.events import Request
-from classifier.web.sources import Batch, Key, Link, Question, Upload, read_question
+from classifier.web.questions import read_question
+from classifier.web.sources import Batch, Key, Link, Question, Upload
 from tests.support.application import MODEL, Context, Models, Running, http, lines, picture
 from tests.support.application import start as start
 from tests.support.origin import reply
@@ -39,7 +40,7 @@ def batch(images: object, **fields: Any) -> dict[str, Any]:
 
 def read(document: dict[str, Any], query: tuple[tuple[str, str], ...] = ()) -> Question | Batch:
     request = Request(method="POST", path="/classify", headers={}, document=document, query=query)
-    return read_question(request, MAX, 3)
+    return read_question(request, MAX, 3).question
 
 
 def fetcher(pictures: dict[str, bytes]) -> Callable[[str, float], bytes]:
@@ -112,7 +113,7 @@ def test_a_refused_picture_fails_no_other_and_has_the_error_that_it_alone_would_
         "missing_input",
         "ambiguous_input",
         "invalid_request",
-        "missing_input",
+        "invalid_request",
         "invalid_request",
         "invalid_request",
         "blue",

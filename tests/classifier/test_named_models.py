@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
+from collections.abc import Callable
 from copy import replace
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urlencode
 
 import pytest
+import requests
 
 from classifier.app import App
 from classifier.bundles.bundle import Part, Snapshot, Unsettled
@@ -166,8 +170,84 @@ def test_an_unknown_model_is_a_404(query: str, app: App) -> None:
     assert (answer["statusCode"], json.loads(answer["body"])["error"]["code"]) == (404, "not_found")
 
 
-def test_two_models_in_one_request_are_refused(app: App) -> None:
-    assert app.handle(upload(picture(), query="model=cats&model=things"), Context())["statusCode"] == 400
+BASE64 = base64.b64encode(picture()).decode()
+
+
+def form(**fields: str) -> dict[str, Any]:
+    """A form with a picture and fields, as the requests library sends it."""
+    sent = requests.Request("POST", "http://h/", files={"file": ("a.png", picture())}, data=fields).prepare()
+    assert isinstance(sent.body, bytes)
+    return upload(sent.body, str(sent.headers["content-type"]))
+
+
+def sent(document: object) -> dict[str, Any]:
+    return upload(json.dumps(document).encode(), "application/json")
+
+
+WAYS: dict[str, Callable[[str], dict[str, Any]]] = {
+    "the query": lambda name: upload(picture(), query=f"model={name}"),
+    "a form": lambda name: form(model=name),
+    "an urlencoded form": lambda name: upload(
+        urlencode({"image": BASE64, "model": name}).encode(), "application/x-www-form-urlencoded"
+    ),
+    "JSON": lambda name: sent({"image": BASE64, "model": name}),
+    "JSON of several": lambda name: sent({"images": [{"image": BASE64}], "model": name}),
+    "a direct invocation": lambda name: {"image": BASE64, "model": name},
+    "a direct invocation of several": lambda name: {"images": [{"image": BASE64}], "model": name},
+}
+
+
+def answered(app: App, event: object) -> tuple[int, Any]:
+    """Status and body, of a direct invocation as well."""
+    answer = app.handle(event, Context())
+    if "statusCode" in answer:
+        return answer["statusCode"], json.loads(answer["body"])
+    return answer.get("status", 200), answer
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_model_is_named_wherever_parameters_may_be(way: str, app: App, shelf: Shelf) -> None:
+    for name, known_as in (("cats", "cats"), ("things", "things"), ("", "things")):
+        status, body = answered(app, WAYS[way](name))
+        assert (status, body["model"]["name"]) == (200, known_as)
+    assert shelf.looked == ["cats"]
+    for name in ("dogs", "..", "a/b"):
+        status, body = answered(app, WAYS[way](name))
+        assert (status, body["error"]["code"], body["error"]["message"]) == (404, "not_found", UNKNOWN)
+
+
+UNKNOWN = "There is no model of this name."
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if "direct" not in way])
+def test_two_models_in_one_request_are_refused(way: str, app: App) -> None:
+    event = WAYS[way]("cats")
+    status, body = answered(app, event | {"rawQueryString": "model=cats&model=things"})
+    assert (status, body["error"]["message"]) == (400, "model was given more than once, with different values.")
+    if way != "the query":
+        assert answered(app, event | {"rawQueryString": "model=things"})[0] == 400
+    assert answered(app, event | {"rawQueryString": "model=cats&model="})[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        ({"image": BASE64, "model": 3}, "model must be a string, not a number."),
+        ({"image": BASE64, "model": ["cats"]}, "model must be a string, not a list."),
+    ],
+)
+def test_a_model_that_is_no_name_is_refused(document: object, says: str, app: App) -> None:
+    assert (
+        answered(app, document)[1]["error"]["message"] == answered(app, sent(document))[1]["error"]["message"] == says
+    )
+
+
+def test_a_model_for_one_of_several_pictures_is_refused_not_ignored(app: App) -> None:
+    status, body = answered(app, {"images": [{"image": BASE64, "model": "cats"}, {"image": BASE64}]})
+    assert status == 200
+    said = "model is one for all pictures: give it beside images, not in it."
+    assert body["results"][0]["error"] == {"code": "invalid_request", "message": said}
+    assert body["results"][1]["predictions"]
 
 
 def test_a_canary_needs_room_too(monkeypatch: pytest.MonkeyPatch) -> None:

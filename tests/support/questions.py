@@ -8,7 +8,8 @@ from typing import Any
 import hypothesis
 
 from classifier.web.events import Request
-from classifier.web.sources import Key, Link, Question, Upload, read_question
+from classifier.web.questions import read_question
+from classifier.web.sources import Key, Link, Question, Upload
 
 MAX = 1000
 PICTURE = b"\xff\xd8\xff\xe0 picture\x00"
@@ -18,7 +19,7 @@ FUZZ = hypothesis.settings(max_examples=150, deadline=None, database=None)
 
 def one(request: Request) -> Question:
     """The question of a request about one picture."""
-    question = read_question(request, MAX, 3)
+    question = read_question(request, MAX, 3).question
     assert isinstance(question, Question)
     return question
 

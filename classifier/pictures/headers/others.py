@@ -61,6 +61,6 @@ def _markup(data: bytes) -> tuple[str, str] | None:
     if tag in _HTML:
         return (
             "a web page, not a picture",
-            "give the picture's own address (in a browser: right-click it, Copy Image Address)",
+            "upload the picture's file, or give its own address (in a browser: right-click it, Copy Image Address)",
         )
     return None

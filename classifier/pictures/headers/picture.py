@@ -72,16 +72,22 @@ class ImageLimits(Record, kw_only=True):
         if width < 1 or height < 1:
             raise ImageError(f"a {image_format} of {width}x{height}")
         most = self.max_jpeg_pixels if image_format == "JPEG" else self.max_pixels
-        if max(width, height) > self.max_side or width * height > most:
+        pixels, side = width * height, max(width, height)
+        if side > self.max_side or pixels > most:
+            limit = f"{_millions(most)} are accepted" if pixels > most else f"{self.max_side} a side are accepted"
             raise ImageDimensionsError(
                 f"a {image_format} of {width}x{height} with limits of {most} pixels and {self.max_side} a side",
-                public=f"The picture has too many pixels: {width}x{height}, where at most {most} are accepted.",
+                public=f"The picture has {_millions(pixels)} pixels ({width} x {height}), at most {limit}.",
             )
 
     def check_scans(self, scans: int, pixels: int) -> None:
         """Raise ImageComplexityError when a JPEG passes over itself too often."""
         if scans > self.max_scans or (scans > 1 and scans * pixels > self.max_scan_pixels):
             raise ImageComplexityError(f"a JPEG of {pixels} pixels with {scans} scans")
+
+
+def _millions(pixels: int) -> str:
+    return f"{pixels / 1e6:.5g} million" if pixels >= 1_000_000 else str(pixels)
 
 
 class Picture(Record):

@@ -38,7 +38,7 @@ def test_error_apart_is_the_error_here() -> None:
     limits = replace(LIMITS, max_pixels=100)
     with pytest.raises(ImageDimensionsError) as caught:
         decode(OPAQUE["TIFF"], limits)
-    assert caught.value.public == "The picture has too many pixels: 61x47, where at most 100 are accepted."
+    assert caught.value.public == "The picture has 2867 pixels (61 x 47), at most 100 are accepted."
     with pytest.raises(ImageError):
         decode(OPAQUE["TIFF"][:-3000])
 

@@ -12,7 +12,8 @@ from urllib.parse import quote, urlencode
 import pytest
 import requests
 
-from classifier.errors import ClassifierError, MissingInputError, RequestError
+from classifier.errors import AmbiguousInputError, ClassifierError, MissingInputError, RequestError
+from classifier.web import parameters
 from classifier.web.openapi import openapi_response
 from classifier.web.sources import Key, Link, Question, Upload
 from tests.support.questions import BASE64, FORM, LINK, PICTURE, ask
@@ -79,9 +80,11 @@ def test_every_field_of_the_description_is_read_in_every_body_type(kind: str, na
 
 
 def test_the_fields_above_are_those_of_the_description() -> None:
-    beside = {"top", "explain"}  # of which some picture is asked
-    assert {*VALUES, *beside} == set(API["Picture"]["properties"])
-    assert {*VALUES, *beside, "file"} == set(API["Form"]["properties"])
+    _, more = API["Single"]["allOf"]
+    form, pictures = API["Form"]["properties"], API["Pictures"]["properties"]
+    assert {*VALUES, "top"} == set(API["Picture"]["properties"])
+    assert {*VALUES, "top", *more["properties"], "file"} == set(form)
+    assert {*form, *pictures} - {"file"} == set(parameters.KNOWN)
 
 
 def test_a_plus_that_nobody_encoded_stays_one_in_base64() -> None:
@@ -124,7 +127,6 @@ FILES = {
     "spaces behind the boundary": multipart((file_part(), PICTURE)).replace(b"--xx\r\n", b"--xx \t\r\n"),
     "an empty file beside it": multipart((file_part("other", filename=b""), b""), (file_part(), PICTURE)),
     "other fields beside it": multipart((field("token"), b"abc"), (file_part("photo"), PICTURE), (field("x"), b"y")),
-    "a file of another name beside it": multipart((file_part("audio"), b"x" * 500), (file_part("file"), PICTURE)),
     "base64 in a field named file": multipart((field("file"), BASE64.encode())),
     "dio": multipart(
         (
@@ -166,17 +168,74 @@ def test_a_form_without_a_boundary_says_who_sets_it(content_type: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "says"),
+    "names", [("file", "file2"), ("a", "b"), ("file", "audio"), ("file", "image"), ("file", "file")]
+)
+def test_two_files_are_two_pictures_whatever_their_fields_are_called(names: tuple[str, str]) -> None:
+    with pytest.raises(AmbiguousInputError) as caught:
+        ask(multipart(*((file_part(name), PICTURE) for name in names)), "multipart/form-data; boundary=xx")
+    assert f"This request has 2: {', '.join(names)}. Several at once go into images" in caught.value.public
+
+
+def test_what_makes_a_request_ambiguous_is_named_wherever_it_stands() -> None:
+    body = multipart((file_part("photo"), PICTURE), (field("s3key"), b"images/a.jpg"))
+    with pytest.raises(AmbiguousInputError) as caught:
+        ask(body, "multipart/form-data; boundary=xx", query={"imagelink": "http://h/"})
+    assert caught.value.public.endswith("This request has 3: imagelink, photo, s3key.")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
     [
-        (multipart((file_part("front"), PICTURE), (file_part("back"), PICTURE)), "2 files (back, front). Name"),
-        (multipart((field("photo"), b"x" * 20_000)), "field 'photo' is no file and has more than 10000 bytes. Send"),
+        ("file", "photo.jpg", "The field file is text ('photo.jpg'), not a file: with curl write file=@photo.jpg, in"),
+        ("image", "/sdcard/a.jpg", "The field image is text ('/sdcard/a.jpg'), not a file: with curl write image=@/sd"),
+        ("file", "[object Object]", "The field file is text ('[object Object]'), not a file: append the File or Blob"),
+        ("file", "undefined?", "The field file is text ('undefined?'), not a file"),
+        ("file", "https://h/a.jpg", "The field file is a link, not a file: send it as imagelink."),
+        ("image", "x" * 400 + ".", "image is not valid base64."),
     ],
 )
-def test_a_form_whose_picture_is_not_clear_says_how_to_name_it(body: bytes, says: str) -> None:
+def test_text_where_a_file_belongs_is_told_so(name: str, text: str, says: str) -> None:
     with pytest.raises(RequestError) as caught:
-        ask(body, "multipart/form-data; boundary=xx")
-    assert says in caught.value.public
-    assert "file" in caught.value.public
+        ask(multipart((field(name), text.encode())), "multipart/form-data; boundary=xx")
+    assert caught.value.public.startswith(says)
+    assert text not in str(caught.value)
+
+
+def test_a_text_field_of_many_bytes_is_told_how_to_name_a_file() -> None:
+    with pytest.raises(RequestError, match="a form's field of 20000 bytes") as caught:
+        ask(multipart((field("photo"), b"x" * 20_000)), "multipart/form-data; boundary=xx")
+    assert "field 'photo' is no file and has more than 10000 bytes. Send the picture as a file" in caught.value.public
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "says"),
+    [
+        (b"", "image/jpeg", "The body is empty. Give a picture: "),
+        (b"", FORM, "The body is empty. Give a picture: "),
+        (b'{"image": ""}', "application/json", "image is empty. Give a picture: "),
+        (b'{"imagelink": null}', "application/json", "imagelink is empty. Give a picture: "),
+        (multipart((file_part(), b"")), "multipart/form-data; boundary=xx", "file is empty. Give a picture: "),
+        (multipart((file_part("photo"), b"")), "multipart/form-data; boundary=xx", "photo is empty. Give a picture: "),
+        (b"{}", "application/json", "Give a picture: "),
+    ],
+)
+def test_what_is_empty_is_said_to_be(body: bytes, kind: str, says: str) -> None:
+    with pytest.raises(MissingInputError) as caught:
+        ask(body, kind)
+    assert caught.value.public.startswith(says)
+
+
+def test_a_parameter_with_a_file_name_is_still_one() -> None:
+    """As the requests library sends `files={"file": ..., "top": "3"}`."""
+    body, content_type = by_requests(files={"file": ("a.jpg", PICTURE), "top": "3"})
+    assert b'filename="top"' in body
+    assert ask(body, content_type) == Question(Upload(PICTURE), 3)
+
+
+def test_the_bytes_decide_what_a_part_is_not_its_type() -> None:
+    for head in (file_part("photo"), field("photo")):
+        body = multipart((head + b"\r\nContent-Type: text/plain", PICTURE))
+        assert ask(body, "multipart/form-data; boundary=xx") == UPLOAD
 
 
 def test_requests_own_file_uploads_are_read() -> None:
@@ -215,24 +274,3 @@ def test_a_packed_body_stays_packed_until_it_is_unpacked() -> None:
 
 def test_a_link_is_still_a_link() -> None:
     assert ask("imagelink=http://h/a%2Bb.jpg", FORM) == Question(Link("http://h/a+b.jpg"), None)
-
-
-@pytest.mark.parametrize(
-    ("body", "content_type", "says"),
-    [
-        (b'{"url": "http://h/a.jpg"}', "application/json", "Not known here: url (imagelink)."),
-        (b'{"image_url": "http://h/a.jpg", "top": 3}', "application/json", "Not known here: image_url (imagelink)."),
-        (b"link=http://h/a.jpg", FORM, "Not known here: link (imagelink)."),
-        (
-            multipart((field("photo_url"), b"http://h/")),
-            "multipart/form-data; boundary=xx",
-            "Not known here: photo_url.",
-        ),
-    ],
-)
-def test_a_body_without_a_picture_hears_of_the_fields_that_nobody_reads(
-    body: bytes, content_type: str, says: str
-) -> None:
-    with pytest.raises(MissingInputError) as caught:
-        ask(body, content_type)
-    assert caught.value.public.endswith(says)

@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 from openapi_spec_validator import validate
 
@@ -15,9 +16,10 @@ from classifier.bundles import scores
 from classifier.pictures import preprocessing
 from classifier.settings import Settings
 from classifier.tf_serving import protocol as serving_protocol
-from classifier.web import sources
+from classifier.web import questions, sources
 from classifier.web.openapi import openapi_response
 from local.launch import PROJECT
+from local.options import FRONTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +33,9 @@ OPERATIONS = {
 OWN = {key: operation for key, operation in OPERATIONS.items() if not key[1].startswith("/v1")}
 SERVING = {key: operation for key, operation in OPERATIONS.items() if key not in OWN}
 NOTHING: Any = None
+GATEWAY = {"$ref": "#/components/schemas/Gateway"}
+"""What only the gateway says, and what we say as well: with a body of that schema."""
+GATEWAYS = {"401": "GET POST", "403": "GET POST", "413": "POST", "429": "GET POST", "503": "GET POST"}
 
 
 def tree(kind: type[errors.ClassifierError] = errors.ClassifierError) -> Iterator[type[errors.ClassifierError]]:
@@ -57,10 +62,19 @@ def resolved(node: Any) -> Any:
     return node
 
 
+def forms(response: Any) -> list[Any]:
+    """The forms that a reply's JSON may have."""
+    schema = resolved(response).get("content", {}).get("application/json", {}).get("schema", {})
+    return list(schema.get("oneOf", [schema]))
+
+
 def codes(response: Any) -> set[str]:
     """The codes that an error's description names."""
-    _, special = resolved(response)["content"]["application/json"]["schema"]["allOf"]
-    return set(special["properties"]["error"]["properties"]["code"]["enum"])
+    found: set[str] = set()
+    for form in forms(response):
+        for part in form.get("allOf", [])[1:]:
+            found |= set(part["properties"]["error"]["properties"]["code"]["enum"])
+    return found
 
 
 def test_nothing_is_defined_twice() -> None:
@@ -110,22 +124,24 @@ def test_every_path_of_tensorflow_serving_is_described() -> None:
 def test_every_error_is_described_with_its_status_and_code() -> None:
     described = {}
     for name, response in API["components"]["responses"].items():
-        if "allOf" in response.get("content", {}).get("application/json", {}).get("schema", {}):
-            described[name] = codes(response)
-    assert sorted(map(sorted, described.values())) == sorted(map(sorted, codes_by_status().values()))
+        if found := codes(response):
+            described[name] = found
+    expected = {status: names for status, names in codes_by_status().items() if status != 405}
+    assert sorted(map(sorted, described.values())) == sorted(map(sorted, expected.values()))
+    assert "405 `method_not_allowed`" in API["info"]["description"]  # of methods that are not described
 
 
 @pytest.mark.parametrize(("verb", "path"), OWN)
 def test_an_operations_statuses_have_the_errors_codes(verb: str, path: str) -> None:
     by_status = codes_by_status()
     for status, response in OWN[verb, path]["responses"].items():
-        if int(status) >= 400:
+        if int(status) >= 400 and forms(response) != [GATEWAY]:
             assert codes(response) == by_status[int(status)]
     assert "500" in OWN[verb, path]["responses"]
 
 
 def test_whatever_a_picture_can_cause_is_described_where_pictures_are_taken() -> None:
-    statuses = {"200", *map(str, codes_by_status())} - {"405"}  # another method than the operation's own
+    statuses = {"200", *map(str, codes_by_status()), *GATEWAYS} - {"405"}  # another method than the operation's own
     assert set(OWN["GET", "/classify"]["responses"]) == {"304", *statuses}
     assert set(OWN["POST", "/classify"]["responses"]) == statuses
 
@@ -133,7 +149,8 @@ def test_whatever_a_picture_can_cause_is_described_where_pictures_are_taken() ->
 @pytest.mark.parametrize(("verb", "path"), SERVING)
 def test_tensorflow_servings_statuses_are_those_that_errors_become(verb: str, path: str) -> None:
     become = {str(serving_protocol.error_response(kind()).status) for kind in tree() if _simple(kind)}
-    described = set(SERVING[verb, path]["responses"]) - {"200"}
+    responses = SERVING[verb, path]["responses"]
+    described = {status for status, response in responses.items() if forms(response) != [GATEWAY]} - {"200"}
     assert described == become - ({"504"} if ":predict" not in path and ":classify" not in path else set())
 
 
@@ -142,7 +159,7 @@ def _simple(kind: type[errors.ClassifierError]) -> bool:
 
 
 def test_limits_and_names_are_the_codes() -> None:
-    assert (SCHEMAS["Top"]["minimum"], SCHEMAS["Top"]["maximum"]) == (1, sources.MAX_TOP)
+    assert (SCHEMAS["Top"]["minimum"], SCHEMAS["Top"]["maximum"]) == (1, questions.MAX_TOP)
     assert set(SCHEMAS["Image"]["properties"]["source"]["enum"]) == {source.kind for source in sources.SOURCES}
     assert set(SCHEMAS["Output"]["enum"]) == set(scores.OUTPUTS.values())
     for request, verb in (("PredictRequest", "predict"), ("ClassifyRequest", "classify")):
@@ -156,4 +173,28 @@ def test_limits_and_names_are_the_codes() -> None:
 def test_nothing_is_described_in_vain() -> None:
     used = set(re.findall(r'"#/components/(\w+/\w+)"', RESPONSE.body))
     parts = {f"{kind}/{name}" for kind, found in API["components"].items() for name in found}
-    assert parts - used - {"responses/MethodNotAllowed"} == {f"securitySchemes/{n}" for n in ("apiKey", "token")}
+    assert parts - used == {f"securitySchemes/{n}" for n in ("apiKey", "token")}
+
+
+@pytest.mark.parametrize(("verb", "path"), OPERATIONS)
+def test_what_the_gateway_says_itself_is_described_wherever_it_can_come(verb: str, path: str) -> None:
+    responses = OPERATIONS[verb, path]["responses"]
+    assert {status for status, methods in GATEWAYS.items() if verb in methods} <= {
+        status for status, response in responses.items() if GATEWAY in forms(response)
+    }
+
+
+@pytest.mark.parametrize("front", ["http", "rest", "url"])
+def test_the_gateways_own_words_fit_their_description(front: str) -> None:
+    for situation in ("failed", "throttled", "too_large", "timed_out"):
+        body = FRONTS[front].failure(situation).body
+        if body.startswith(b"{"):
+            jsonschema.validate(json.loads(body), SCHEMAS["Gateway"])
+
+
+def test_an_example_of_a_body_is_answered_as_it_is_and_takes_nothing_that_parameters_have() -> None:
+    content = OWN["POST", "/classify"]["requestBody"]["content"]
+    for kind, body in content.items():
+        shown = body.get("example") or next((one["value"] for one in body.get("examples", {}).values()), None)
+        assert bool(shown) == (kind in ("application/json", "application/x-www-form-urlencoded"))
+        assert shown is None or set(shown) == {"image"}

@@ -29,7 +29,7 @@ ROUTES = Routes(
 
 def _ask(method: str, path: str, routes: Routes = ROUTES) -> Response:
     request = Request(method=method, path=path, headers={})
-    return routes.answer(Exchange(request, "r", time.monotonic() + 1, False, {}))
+    return routes.answer(Exchange(request, "r", time.monotonic() + 1, False, {}, []))
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,7 @@ def test_nothing_given_is_missing_input(question: Any) -> None:
         lambda: ask(PICTURE, "image/jpeg", query={"s3key": "k"}),
         lambda: ask('{"imagelink": "http://h/", "image": "YQ=="}', "application/json"),
         lambda: ask('{"s3key": "k"}', "application/json", query={"s3key": "k"}),
-        lambda: ask(form(("file", b"a"), ("file", b"b")), MULTIPART),
+        lambda: ask(form(("file", PICTURE), ("file", PICTURE)), MULTIPART),
         lambda: ask("s3key=a&s3key=b", FORM),
         lambda: one(Request(method="GET", path="/classify", headers={}, query=(("s3key", "a"), ("s3key", "a")))),
     ],
