@@ -18,6 +18,8 @@ from typing import Any
 import pytest
 
 from classifier.metrics import METRICS
+from classifier.web.responses import TOLD_HEADERS
+from classifier.web.routes import ASKED_HEADERS
 from local.launch import PROJECT
 from tests.support.rendered_template import EVERYTHING, VARIANTS, effective, rendered, resources, spelt_out
 
@@ -248,7 +250,13 @@ def test_a_function_url_is_open_by_both_of_the_permissions_that_it_needs() -> No
 def test_a_signed_function_url_is_open_to_nobody_and_answers_preflights_itself() -> None:
     (url,) = resources("url-iam", "AWS::Lambda::Url").values()
     assert url["AuthType"] == "AWS_IAM"
-    assert url["Cors"]["AllowOrigins"] == ["https://pages.example"]
+    assert url["Cors"] == {
+        "AllowOrigins": ["https://pages.example"],
+        "AllowMethods": ["*"],
+        "AllowHeaders": list(ASKED_HEADERS),
+        "ExposeHeaders": list(TOLD_HEADERS),
+        "MaxAge": 3600,
+    }
     assert [one for one in resources("url-iam", "AWS::Lambda::Permission").values() if one["Principal"] == "*"] == []
     assert url["TargetFunctionArn"]["Fn::Join"][1][-1] == "provisioned"
 

@@ -17,6 +17,11 @@ TEXT = "text/plain; charset=utf-8"
 NOT_SURE = "not sure: "
 PNG = "image/png"
 _LABEL_CHARS = 200
+TOLD_HEADERS = (
+    *("allow", "etag", "retry-after", "server-timing"),
+    *("x-explanation", "x-model-version", "x-unknown-parameters"),
+)
+"""Headers of ours that programs read: pages of other origins may, too. `serverless.yml` has the same list."""
 
 
 class Response(Record):

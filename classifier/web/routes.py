@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from classifier.errors import MethodNotAllowedError, NotFoundError
 from classifier.records import Record
-from classifier.web.responses import Response
+from classifier.web.responses import TOLD_HEADERS, Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,9 +20,15 @@ PREFLIGHT_S = "86400"
 ASKED_HEADERS = (
     *("accept", "authorization", "content-encoding", "content-type", "if-none-match"),
     *("x-api-key", "x-amz-content-sha256", "x-amz-date", "x-amz-security-token"),
+    *("baggage", "cache-control", "sentry-trace", "traceparent", "tracestate", "x-requested-with"),
+    "*",
 )
-"""What a page of another origin may send: what we read, and what a door with a key or with IAM asks for."""
-TOLD_HEADERS = ("etag", "retry-after", "server-timing", "x-model-version", "x-unknown-parameters")
+"""What a page of another origin may send: what we read, what an API with a key or with IAM asks for, and whatever else.
+
+The third line is what tracing and older libraries add without being asked. `*` stands for any header but authorization
+where no credentials are sent (https://fetch.spec.whatwg.org/#http-access-control-allow-headers), and none ever may be.
+`serverless.yml` has the same list where Lambda itself answers preflights.
+"""
 SERVING_PREFIX = "/v1/models"
 
 

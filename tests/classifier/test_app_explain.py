@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from classifier.errors import ModelLoadingError
+from classifier.web.openapi import openapi_response
+from classifier.web.responses import TOLD_HEADERS
 from tests.support.application import Running, http, picture, start, upload  # noqa: F401 - a fixture
 from tests.support.origin import reply
 
@@ -50,6 +54,39 @@ WAYS = {
     "key": http(query="s3key=images/a.png&explain=true"),
     "direct": {"image": ENCODED, "explain": True},
 }
+
+
+UNREAD = {
+    "cache-control",
+    "content-type",
+    "vary",
+    "x-content-type-options",
+    "content-security-policy",
+    "referrer-policy",
+}
+"""Headers for browsers and caches; the first two any page may read (https://fetch.spec.whatwg.org/#cors-safelisted-response-header-name)."""
+
+
+def test_every_header_of_ours_may_be_read_by_pages_of_other_origins(start: Callable[..., Running]) -> None:  # noqa: F811
+    running, busy = start(s3=reply(halves())), start()
+    busy.models.failure = ModelLoadingError("not yet")
+    answers = [
+        *(running.ask(WAYS[way]) for way in ("upload", "key")),
+        running.ask(upload(halves(), query="explain=true&topk=1", accept="image/png")),
+        running.ask(upload(halves(), accept="text/plain")),
+        running.ask(as_json(images=[{"image": ENCODED}])),
+        *(running.ask(http(path=path)) for path in ("/", "/docs", "/openapi.json", "/model", "/health", "/no")),
+        *(running.ask(http(path=f"/v1/models/things{end}")) for end in ("", "/metadata")),
+        running.ask(upload(b'{"instances": []}', "application/json") | {"rawPath": "/v1/models/things:predict"}),
+        running.ask(http("DELETE")),
+        busy.ask(upload(halves())),
+    ]
+    sent = {name for answer in answers for name in answer["headers"]}
+    assert {name for name in sent if not name.startswith(("access-control-", "timing-allow-"))} - UNREAD == {
+        *TOLD_HEADERS
+    }
+    described = re.findall(r'"headers": \{\s*"([a-z-]+)"|"(x-[a-z-]+)": \{', openapi_response().body)
+    assert {one for pair in described for one in pair if one} <= {*TOLD_HEADERS}
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -92,9 +92,11 @@ def test_options_answers_a_browsers_preflight() -> None:
         "access-control-allow-origin": "https://app.example",
         "access-control-allow-methods": "GET, HEAD, OPTIONS, POST",
         "access-control-allow-headers": "accept, authorization, content-encoding, content-type, if-none-match, "
-        "x-api-key, x-amz-content-sha256, x-amz-date, x-amz-security-token",
+        "x-api-key, x-amz-content-sha256, x-amz-date, x-amz-security-token, "
+        "baggage, cache-control, sentry-trace, traceparent, tracestate, x-requested-with, *",
         "access-control-max-age": "86400",
-        "access-control-expose-headers": "etag, retry-after, server-timing, x-model-version, x-unknown-parameters",
+        "access-control-expose-headers": "allow, etag, retry-after, server-timing, "
+        "x-explanation, x-model-version, x-unknown-parameters",
         "timing-allow-origin": "https://app.example",
         "vary": "origin",
     }
