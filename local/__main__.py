@@ -26,7 +26,7 @@ from local.cloud import Config, InvocationError, LocalLambda
 from local.framework import TemplateError
 from local.launch import PROJECT, Code, credentials
 from local.narration import sentence
-from local.options import FRONTS, here, parser
+from local.options import FRONTS, here, read
 from local.pool import ThrottledError
 from local.seed import SeedError, compiled_form, is_bundle, read_bundle, seed_bundle, seed_compiled, seed_samples
 from local.strict.limits import StrictError
@@ -44,7 +44,7 @@ BUSY_S = 0.5
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until Ctrl-C or SIGTERM; 1 with one sentence when it can't."""
-    options, publishing = parser(__doc__).parse_known_args(argv)
+    options, publishing = read(argv, __doc__)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with TemporaryDirectory(prefix="bundle-") as folder:

@@ -12,10 +12,18 @@ from local.fronts import FunctionUrl, HttpApi, LoadBalancer, RestApi
 from local.launch import PROJECT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from local.fronts import Front
 
 DEMO = PROJECT / "examples" / "clothing"
 FRONTS: dict[str, Front] = {"http": HttpApi(), "rest": RestApi(), "url": FunctionUrl(), "alb": LoadBalancer()}
+
+PUBLISH = (
+    *("--labels", "--preprocessing", "--size", "--trained-with", "--against", "--pixels", "--filter", "--resize"),
+    *("--color", "--scores", "--top-k", "--serving", "--sample", "--input", "--output", "--quantize"),
+)
+"""What goes on to `publish`: all of its options but those about a place in S3."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -24,9 +32,20 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{message[:1].upper()}{message[1:]}. All options: npm start -- --help\n")
 
 
+def read(argv: Sequence[str] | None, description: str | None) -> tuple[argparse.Namespace, list[str]]:
+    """The options, and what goes on to `publish`; ends the program where one is neither's."""
+    own = parser(description)
+    options, publishing = own.parse_known_args(argv)
+    for name in (one.partition("=")[0] for one in publishing if one.startswith("--")):
+        if name not in PUBLISH:
+            own.error(f"no option {name}")
+    return options, publishing
+
+
 def parser(description: str | None) -> argparse.ArgumentParser:
     """Return the command line."""
-    parser = _Parser(prog="npm start --", description=description, allow_abbrev=False)
+    also = f"Options of `scripts/models publish` are taken, too: {', '.join(PUBLISH)}"
+    parser = _Parser(prog="npm start --", description=description, epilog=also, allow_abbrev=False)
     parser.add_argument(
         "--bundle",
         type=here,

@@ -2,6 +2,7 @@
 // that pip, uv and npm are set up for.
 import { alone } from "./lock.mjs";
 import { readyNode } from "./node.mjs";
+import { checkOptions } from "./options.mjs";
 import { PYTHON, VENV_PYTHON, readyPython, usePipsIndex, uv } from "./python.mjs";
 import { Problem, passSignalsOn, run, step } from "./run.mjs";
 
@@ -33,6 +34,7 @@ async function test(args) {
 }
 
 async function start(args) {
+  checkOptions(args);
   await alone(() => readyPython("start")); // the framework waits until it is needed: local/framework.py
   return run(VENV_PYTHON, ["-m", "local", ...args]);
 }

@@ -128,6 +128,15 @@ def test_a_port_is_a_port(text: str, capsys: pytest.CaptureFixture[str]) -> None
     )
 
 
+@pytest.mark.parametrize("option", ["--prot", "--to", "--dry-run", "--Port=1", "--bundel=x"])
+def test_an_option_of_nobodys_is_refused_before_anything_is_made(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([option, "3450"])
+    assert capsys.readouterr().err == f"No option {option.partition('=')[0]}. All options: npm start -- --help\n"
+
+
 @contextmanager
 def killed_after(process: subprocess.Popen[str]) -> Iterator[None]:
     """Leave no process when an assertion fails."""

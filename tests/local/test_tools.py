@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import re
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lifecycle import publish
+from local import options
 from local.launch import PROJECT
 
 if TYPE_CHECKING:
@@ -125,6 +128,48 @@ def test_ctrl_c_while_uv_is_installed_ends_with_a_sentence(tmp_path: Path) -> No
     assert said.endswith("Stopped while installing uv 0.13.8. Run it again, and it goes on from there.\n")
     assert "Traceback" not in said
     assert not (tmp_path / "build" / "setup.lock").exists()
+
+
+@pytest.mark.skipif(NODE is None, reason="needs Node")
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ("--prot 3450", "No option --prot; did you mean --port?"),
+        ("--port 3450 --bundel=cats.keras", "No option --bundel; did you mean --bundle?"),
+        ("--bundle cats.keras --label l.txt", "No option --label; did you mean --labels?"),
+        ("--bundle cats.keras --to prod", "No option --to."),
+        ("-p 3450", "No option -p."),
+        ("3450", "No option before 3450; did you mean npm start -- --port 3450?"),
+        ("cats.keras", "No option before cats.keras; did you mean npm start -- --bundle cats.keras?"),
+    ],
+)
+def test_a_mistyped_option_of_npm_start_is_refused_before_anything_is_installed(
+    tmp_path: Path, arguments: str, sentence: str
+) -> None:
+    for folder in ("scripts/dev", "tools/parameters"):
+        shutil.copytree(PROJECT / folder, tmp_path / folder)
+    shutil.copy(PROJECT / "scripts" / "dev.mjs", tmp_path / "scripts" / "dev.mjs")
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    command = [str(NODE), "scripts/dev.mjs", "start", *arguments.split()]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    said = run.stderr.splitlines()[-1]
+    assert (run.returncode, said) == (1, f"{sentence} All options: npm start -- --help")
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_npms_entry_knows_the_options_of_python() -> None:
+    """And that publish's own that are not taken are about a place in S3."""
+    text = (PROJECT / "scripts" / "dev" / "options.mjs").read_text()
+    own, published = (
+        set(re.findall(r'"(-[a-z0-9-]+)"', line)) for line in re.findall(r"^const (?:OWN|PUBLISHED) = .*$", text, re.M)
+    )
+    assert own == {name for action in options.parser("")._actions for name in action.option_strings}
+    assert published == {*options.PUBLISH}
+    publisher = argparse.ArgumentParser()
+    publish.add_arguments(publisher)
+    taken = {name for action in publisher._actions for name in action.option_strings}
+    assert taken - published == {"-h", "--help", "--to", "--canary", "--shadow", "--dry-run"}
+    assert published < taken
 
 
 def test_any_node_can_read_the_file_that_says_which_node_is_needed() -> None:
