@@ -66,6 +66,15 @@ def test_the_error_table_is_the_error_tree() -> None:
     assert [row for row in rows if not re.fullmatch(r"\[.+\]\(../troubleshooting.md#.+\)", row[3])] == []
 
 
+def test_the_services_address_is_called_the_same_on_every_page() -> None:
+    """ENDPOINT; an address as AWS gives them is in the first reply that is shown, and where the word is explained."""
+    shown = {page.relative_to(PROJECT).as_posix() for page in PAGES if "execute-api." in page.read_text()}
+    assert shown == {"README.md", "docs/use/calling.md"}
+    assert [
+        page.name for page in PAGES if re.search(r"\$(URL|ENDPOINT|HOST)\b|<(endpoint|url)>", page.read_text())
+    ] == []
+
+
 def test_every_route_is_in_the_reference_and_nothing_else() -> None:
     nothing = cast("Any", None)
     everything = {"MODEL_BUCKET": "b", "IMAGE_BUCKET": "i", "EXAMPLES_PREFIX": "examples/"}

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
@@ -49,8 +50,15 @@ def endpoint(start: Callable[..., Running]) -> Iterator[str]:  # noqa: F811
         answer(refusals.pop(0), [("Content-Type", "application/json"), ("Retry-After", "0")])
         return [b'{"message":"Too Many Requests"}']
 
+    with serving(gateway) as address:
+        yield address
+
+
+@contextmanager
+def serving(gateway: Any) -> Iterator[str]:
+    """The address of a WSGI application."""
     with make_server("127.0.0.1", 0, gateway, handler_class=Quiet) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread = threading.Thread(target=server.serve_forever, daemon=True, kwargs={"poll_interval": 0.05})
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -69,17 +77,22 @@ def python(name: str) -> Any:
     return space[name]
 
 
-def javascript(tmp_path: Path, endpoint: str, sent: Path) -> Any:
-    """What the page's function gives in Node, or its error's message."""
+def javascript(tmp_path: Path, endpoint: str, sent: Path, *, counted: bool = False) -> Any:
+    """What the page's function gives in Node, or its error's message; if `counted`, with its pauses in seconds."""
     (tmp_path / "client.mjs").write_text(named("js", "classify"))
     script = """
         import { classify } from "./client.mjs";
         import { openAsBlob } from "node:fs";
-        const [endpoint, file] = process.argv.slice(2);
+        const [endpoint, file, counted] = process.argv.slice(2);
+        const wait = globalThis.setTimeout, pauses = [];
+        globalThis.setTimeout = (done, ms, ...rest) => {
+          if (new Error().stack.includes("client.mjs")) pauses.push(ms / 1000);
+          return wait(done, ms, ...rest);
+        };
         const said = await classify(endpoint, await openAsBlob(file), 1).catch((error) => error.message);
-        console.log(JSON.stringify(said));"""
+        console.log(JSON.stringify(counted ? [said, pauses] : said));"""
     (tmp_path / "run.mjs").write_text(script)
-    command = ["node", "--no-warnings", "run.mjs", endpoint, str(sent)]
+    command = ["node", "--no-warnings", "run.mjs", endpoint, str(sent), *(["counted"] if counted else [])]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -139,5 +152,31 @@ def test_the_browsers_way_gives_the_same_size(browser: Browser) -> None:  # noqa
 
 
 def test_every_block_of_the_page_is_one_that_is_run_or_a_command() -> None:
-    assert {language for language, _ in BLOCKS} == {"sh", "python", "js"}
-    assert len([language for language, _ in BLOCKS if language != "sh"]) == 4
+    assert {language for language, _ in BLOCKS} == {"sh", "python", "js", "jsx"}
+    assert len([language for language, _ in BLOCKS if language in ("python", "js")]) == 4
+    assert "this one (not run by tests: they have no phone):\n\n```jsx\n" in PAGE
+
+
+@pytest.mark.parametrize("language", ["python", "javascript"])
+def test_a_client_gives_up_after_the_fifth_refusal_and_not_after_a_pause_more(
+    language: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    pauses: list[float] = []
+
+    def busy(environ: dict[str, Any], answer: Any) -> Any:
+        asked.append(environ["PATH_INFO"])
+        environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        answer(BUSY[0], [("Content-Type", "application/json"), ("Retry-After", "0.07")])
+        return [b'{"message":"Too Many Requests"}']
+
+    sent = tmp_path / "red.png"
+    sent.write_bytes(picture())
+    with serving(busy) as endpoint:
+        if language == "python":
+            monkeypatch.setattr("time.sleep", pauses.append)
+            said = in_python(endpoint, sent)
+        else:
+            said, pauses = javascript(tmp_path, endpoint, sent, counted=True)
+    assert said.startswith("429 gateway: Too Many Requests")
+    assert (len(asked), [pause for pause in pauses if pause]) == (5, [0.07] * 4)
