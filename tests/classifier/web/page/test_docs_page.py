@@ -57,6 +57,17 @@ def test_a_form_asks_the_service(docs: Visit, sample: Path) -> None:
     assert len(json.loads(docs.page.inner_text(f"{place} .reply pre"))["predictions"]) == 2
 
 
+@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded"])
+def test_the_example_of_a_body_is_answered_also_with_the_fields_above_it(docs: Visit, kind: str) -> None:
+    place = opened(docs, "POST", "/classify")
+    docs.page.fill(f"{place} input[name=top]", "2")
+    docs.page.select_option(f"{place} select[name=kind]", kind)
+    docs.page.click(f"{place} button")
+    docs.page.wait_for_selector(f"{place} .reply pre")
+    assert docs.page.inner_text(f"{place} .reply p").startswith("200")
+    assert len(json.loads(docs.page.inner_text(f"{place} .reply pre"))["predictions"]) == 2
+
+
 def test_a_refusal_is_shown_as_it_is(docs: Visit) -> None:
     place = opened(docs, "GET", "/classify")
     docs.page.fill(f"{place} input[name=imagelink]", "http://127.0.0.1/")
