@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     type Outputs = Sequence[Sequence[float]]
     type Reply = Callable[[Outputs, Serving], dict[str, Any]]
 
-MAX_OUTPUTS = 100_000
+MAX_OUTPUTS = tensors.MAX_ROWS
 """Most scores in one reply: as text they stay well below the 6 MB that Lambda returns."""
 
 

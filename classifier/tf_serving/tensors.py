@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 INPUT = "image"
 INFINITIES = (array(FLOAT, [math.inf]).tobytes(), array(FLOAT, [-math.inf]).tobytes())
+MAX_ROWS = 100_000
+"""More than any model can answer at once: one score a row fills a reply."""
+MAX_SHARED = 100
 _MAX_DEPTH = 8
 _JSON_TYPES: dict[type, str] = {str: "String", bool: "Bool", type(None): "Null", dict: "Object"}
 
@@ -99,7 +102,7 @@ def read_rows(document: Mapping[str, Any]) -> tuple[Rows, str]:
             raise RequestError(public="Expecting 'instances' to be a list/array.")
         if not instances:
             raise RequestError(public="No values in 'instances' array.")
-        return _rows([_unnamed(item, index) for index, item in enumerate(instances)]), "predictions"
+        return _rows([_unnamed(item, index) for index, item in enumerate(_few(instances))]), "predictions"
     if "inputs" in document:
         return _columns(document["inputs"]), "outputs"
     raise RequestError(public="Missing 'inputs' or 'instances' key.")
@@ -113,9 +116,11 @@ def read_examples(document: Mapping[str, Any]) -> Rows:
         raise RequestError(public="When method is classify, key 'examples' is expected with a list/array value.")
     if not examples:
         raise RequestError(public="'examples' value is an empty array.")
-    if not isinstance(context, dict) or not all(isinstance(example, dict) for example in examples):
+    if not isinstance(context, dict) or set(map(type, examples)) != {dict}:
         raise RequestError(public="Each example, and the context, must be a JSON object.")
-    found = _rows([_feature({**context, **example}, index) for index, example in enumerate(examples)])
+    if len(context) > MAX_SHARED:  # each example has all of them
+        raise RequestError(public=f"The context has {len(context)} features; at most {MAX_SHARED} are taken.")
+    found = _rows([_feature({**context, **example}, index) for index, example in enumerate(_few(examples))])
     return replace(found, one_list=True) if isinstance(found, Numbers) else found
 
 
@@ -135,7 +140,14 @@ def _columns(inputs: Any) -> Rows:  # noqa: ANN401 - any JSON value
     rows = inputs if isinstance(inputs, list) else [inputs]
     if not rows:
         raise RequestError(public="No values in 'inputs'.")
-    return _rows(rows)
+    return _rows(_few(rows))
+
+
+def _few(rows: list[Any]) -> list[Any]:
+    """The rows, before each of them costs time."""
+    if len(rows) > MAX_ROWS:
+        raise RequestError(public=f"There are {len(rows)} rows; at most {MAX_ROWS} are taken at once.")
+    return rows
 
 
 def _feature(example: Mapping[str, Any], index: int) -> Any:  # noqa: ANN401 - any JSON value

@@ -60,7 +60,7 @@ def encoded(text: str, max_chars: int = MAX_CHARS) -> Parameters:
     """The pairs of an encoded query or form, decoded and in order; RequestError if it is too long or not UTF-8."""
     _check_size(len(text), max_chars)
     parts = [part.partition("=") for part in text.split("&") if part]
-    _check_count(len(parts))
+    check_count(len(parts))
     try:
         names = [unquote_plus(name, errors="strict") for name, _, _ in parts]
         return tuple((name, _value(name, raw)) for name, (_, _, raw) in zip(names, parts, strict=True))
@@ -72,7 +72,7 @@ def decoded(pairs: Iterable[tuple[str, str | None]]) -> Parameters:
     """Pairs that a gateway has decoded already, each `+` that the caller left bare as a space."""
     found = tuple((str(name), "" if value is None else str(value)) for name, value in pairs)
     _check_size(sum(len(name) + len(value) + 2 for name, value in found))
-    _check_count(len(found))
+    check_count(len(found))
     return tuple((name, _with_plus(value) if name == LINK else value) for name, value in found)
 
 
@@ -90,6 +90,7 @@ def _check_size(chars: int, most: int = MAX_CHARS) -> None:
         raise RequestError(public=f"The parameters have {chars} characters; at most {most} are read.")
 
 
-def _check_count(count: int) -> None:
+def check_count(count: int) -> None:
+    """RequestError for more parameters, or fields of a body, than anybody has a use for."""
     if count > MAX_PARAMETERS:
         raise RequestError(public=f"There are {count} parameters; at most {MAX_PARAMETERS} are read.")

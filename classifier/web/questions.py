@@ -80,6 +80,7 @@ def read_question(
     unread = [] if unread is None else unread
     unread += [name for name, _ in request.query if name not in parameters.KNOWN]
     fields = _body_fields(request, max_image_bytes, budget)
+    parameters.check_count(len(fields))
     unread += _unread(fields)
     given = [*_given(request.query, max_image_bytes), *_given(fields, max_image_bytes)]
     model = only_model(item.name for _, item in given if isinstance(item, Named))
@@ -151,6 +152,7 @@ def _question_of(item: object, top: int | None, max_image_bytes: int, unread: li
     try:
         if not isinstance(item, dict):
             raise RequestError(public=f"Each of images must be an object, not {json_type(item)}.")
+        parameters.check_count(len(item))
         names = _unread(item.items())
         given = list(_given(item.items(), max_image_bytes))
         if any(isinstance(found, Several) for _, found in given):

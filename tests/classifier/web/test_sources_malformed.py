@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         ('{"image": "ä"}', "not valid base64"),
         ('{"image": "\\ud800"}', "not valid base64"),
         ('{"image": "data:image/png,abc"}', "without ;base64"),
+        (json.dumps(dict.fromkeys(map(str, range(101)))), "There are 101 parameters; at most 100 are read."),
     ],
 )
 def test_json_that_is_no_question_says_what_is_wrong(body: str | bytes, says: str) -> None:
