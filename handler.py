@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from classifier.bundles.compiled import Report
     from classifier.bundles.reader import Bundle
     from classifier.bundles.store import ModelStore
+    from classifier.canary_alarm import CanaryAlarm
     from classifier.captures.capture import Captures
     from classifier.compiling.compile_job import CompileJobs
     from classifier.engines.engine import Loaded
@@ -61,6 +62,14 @@ def classify_bulk(event: dict[str, Any], context: Context) -> dict[str, Any]:
     Raises what may pass, so that the queue or the state machine tries again.
     """
     return _bulk_job().run(event, time.monotonic() + context.get_remaining_time_in_millis() / 1000)
+
+
+def end_canary(event: dict[str, Any], context: Context) -> list[dict[str, Any]]:
+    """End the canaries that an alarm of CloudWatch is about, if they say so; what came of each model that has one.
+
+    Raises what went wrong with S3, so that Lambda tries the event again.
+    """
+    return _canary_alarm().run(event, time.monotonic() + context.get_remaining_time_in_millis() / 1000)
 
 
 def wsgi() -> WSGIApplication:
@@ -216,6 +225,21 @@ def _bulk_job() -> BulkJob:
     logs.configure(settings.log_level, settings.metric_namespace)
     store = ModelStore.from_settings(settings, os.environ)
     return BulkJob.from_settings(_loader(store, settings, canaries=False), store.s3, settings, os.environ)
+
+
+@cache
+def _canary_alarm() -> CanaryAlarm:
+    from classifier import logs
+    from classifier.bundles.store import ModelStore
+    from classifier.canary_alarm import CanaryAlarm
+    from classifier.settings import Settings
+
+    settings = Settings.from_env(os.environ)
+    logs.configure(settings.log_level, settings.metric_namespace)
+    store = ModelStore.from_settings(settings, os.environ)
+    return CanaryAlarm(
+        store, partial(store.inside, settle_s=settings.swap_settle_s, max_bytes=settings.max_model_bytes)
+    )
 
 
 if os.environ.get("_HANDLER") == "handler.classify":

@@ -5,6 +5,7 @@ raise N  give it N percent of the callers: those that it has stay with it; a sha
 promote  make it what serves everybody
 abort    end it: everybody gets what serves, at each function's next check
 watch    status again and again; with --abort-on it is ended as soon as it is surely worse
+         (an alarm can do that without anybody's watching: `publish --canary 10 --abort-on errors`)
 
 Exit code 1 means that the canary is worse, and for watch that it was ended.
 """
@@ -15,6 +16,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from classifier.bundles.canary import ABORT_ON, live_since
 from lifecycle import record, request_log, shares
 from lifecycle.comparison import CONFIDENCE, WATCHING_CONFIDENCE, Comparison, Interval, Row, compared
 from lifecycle.console import Console, table
@@ -120,7 +122,7 @@ def _tell(
 
 def _look(options: argparse.Namespace, place: Place, current: Record, canary: Record, confidence: float) -> Comparison:
     """Both models' requests since the canary began, or since the stable model changed."""
-    begun = max(int(canary.document["since"]), shares.live_since(current))
+    begun = max(int(canary.document["since"]), live_since(current.document, current.written))
     since = datetime.fromtimestamp(begun, UTC).strftime("%Y-%m-%dT%H:%M:%S")
     if options.log:
         lines = request_log.of_file(options.log, since)
@@ -166,6 +168,7 @@ def _told(place: Place, current: Record, canary: Record, found: Comparison) -> t
         "stable": {"version": current.version, "requests": found.stable.requests, "absent": found.stable.absent},
         "canary": {"version": canary.version, "requests": found.canary.requests, "percent": share.percent},
         "shadow": share.shadow,
+        "abort_on": canary.document.get(ABORT_ON, []),
         "since": since,
         "confidence": found.confidence,
         "measures": [row.as_dict() for row in found.rows],
@@ -176,6 +179,7 @@ def _told(place: Place, current: Record, canary: Record, found: Comparison) -> t
     lines = [
         f"Stable   {current.version}, {found.stable.requests} requests",
         f"Canary   {canary.version}, {found.canary.requests} requests, {share} since {since}",
+        *shares.guard_lines(canary.document.get(ABORT_ON, ())),
     ]
     if found.stable.absent:
         lines.append(

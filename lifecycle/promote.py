@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from classifier.bundles.bundle import ROLES, Part, Snapshot
 from classifier.bundles.compiled import REPORT, key_of
-from lifecycle import record, shares
+from lifecycle import memory, record, shares
 from lifecycle.console import Console, megabytes
 from lifecycle.errors import ModelsError, PlaceError, UsageError
 from lifecycle.marks import read_mark
@@ -75,6 +75,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
         result = {"from": source.url, "to": target.url, "version": before, "changed": False}
         console.result(result, [f"{before} serves at {target.url} already."])
         return 0
+    both = _check_both(candidate, target, there, console) if portion else None
     if not options.dry_run:
         objects = _copy(source, target, candidate, console)
         copy_reference(source, target, candidate.version)
@@ -83,8 +84,19 @@ def run(options: argparse.Namespace, console: Console) -> int:
             record.write(target, shares.begun(there.current, document, portion), there.current)
         else:
             record.write(target, shares.kept(there.current, document), there.current)
-    console.result(*_told(source, target, candidate, there, portion, dry_run=options.dry_run))
+    document, lines = _told(source, target, candidate, there, portion, dry_run=options.dry_run)
+    if both:
+        document, lines = {**document, "needs": {"both": both.as_dict()}}, [lines[0], f"Both     {both}", *lines[1:]]
+    console.result(document, lines)
     return 0
+
+
+def _check_both(candidate: Candidate, target: Place, there: Timeline, console: Console) -> memory.Beside:
+    """Say what memory both models will need; ModelTooLargeError when the function of the stage has less."""
+    found = memory.needs_beside(there, candidate.parts["model.weights.h5"].size, candidate.report)
+    console.progress(f"both models will need: {found}")
+    found.refuse_what_cannot_fit(memory.deployed_mb(memory.stage_of(target)))
+    return found
 
 
 def _require(least: float, place: Place, version: str) -> None:
@@ -215,4 +227,5 @@ def _told(
     line = f"{candidate.version} from {source.url} to {target.url}, {where}"
     if dry_run:
         return document, [f"Would promote {line}"]
-    return document, [f"Promoted {line}; each function adopts it at its next check", f"Undo     {undo}"]
+    guard = shares.guard_lines(portion.abort_on if portion else ())
+    return document, [f"Promoted {line}; each function adopts it at its next check", *guard, f"Undo     {undo}"]

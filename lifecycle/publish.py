@@ -96,12 +96,21 @@ def run(options: argparse.Namespace, console: Console) -> int:
     share = shares.asked(options, place, timeline)
     prepared = prepare(options, place, console)
     needs = _check_memory(prepared.release, options.to, console)
+    beside = _check_both(prepared.release, place, timeline, console) if share else None
     if not options.dry_run:
         if prepared.reference:
             write_reference(place, prepared.release.version, prepared.reference)
         put_release(place, prepared.release, timeline.current, console.progress, share)
-    console.result(*_told(prepared, place, timeline, needs, share, live=not options.dry_run))
+    console.result(*_told(prepared, place, timeline, (needs, beside), share, live=not options.dry_run))
     return 0
+
+
+def _check_both(release: Release, place: Place, timeline: Timeline, console: Console) -> memory.Beside:
+    """The same for a canary and the model beside which it runs."""
+    found = memory.needs_beside(timeline, len(release.files["model.weights.h5"]), release.report)
+    console.progress(f"both models will need: {found}")
+    found.refuse_what_cannot_fit(memory.deployed_mb(memory.stage_of(place)))
+    return found
 
 
 def _check_memory(release: Release, stage: str | None, console: Console) -> memory.Needs:
@@ -221,9 +230,15 @@ def _compiled(
 
 
 def _told(
-    prepared: Prepared, place: Place, timeline: Timeline, needs: memory.Needs, share: Share | None, *, live: bool
+    prepared: Prepared,
+    place: Place,
+    timeline: Timeline,
+    needed: tuple[memory.Needs, memory.Beside | None],
+    share: Share | None,
+    *,
+    live: bool,
 ) -> tuple[dict[str, Any], list[str]]:
-    release, before = prepared.release, timeline.serving
+    release, before, (needs, beside) = prepared.release, timeline.serving, needed
     undo = timeline.undo(place) if share is None else shares.undo(place)
     document = {
         "place": place.url,
@@ -232,19 +247,20 @@ def _told(
         "dry_run": not live,
         "source": release.source,
         **release.facts,
-        "needs": needs.as_dict(),
+        "needs": needs.as_dict() | ({"both": beside.as_dict()} if beside else {}),
         "samples": prepared.samples,
         **shares.told(share),
         "undo": undo if live else None,
     }
     lines = [f"Model    {release.version}, {release.facts['labels']} labels, {megabytes(release.facts['bytes'])}"]
     lines += [f"Source   {release.source}", *output_lines(release.facts), *agreement_lines(release.facts)]
-    lines += [f"Needs    {needs}"]
+    lines += [f"Needs    {needs}", *([f"Both     {beside}"] if beside else [])]
     lines += [_sample_line(shown) for shown in prepared.samples]
     if not live:
         return document, [*lines, f"Nothing was written: without --dry-run this would go live at {place.url}"]
     where = f"in place of {before or 'nothing'}" if share is None else f"for {share}, beside {before}"
     lines.append(f"Live     {place.url} {where}, adopted at each function's next check")
+    lines += shares.guard_lines(share.abort_on if share else ())
     return document, [*lines, f"Undo     {undo}"]
 
 

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
+from classifier.bundles.canary import ABORT_ON, ACTION, live_since, without
 from lifecycle import record
 from lifecycle.errors import PlaceError, UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from lifecycle.place import Place
     from lifecycle.record import Record
 
-ACTION = "canary"
-OWN = ("percent", "shadow", "since")
+OWN = ("percent", "shadow", "since", ABORT_ON)
 """What published.json says of a canary and of no other model."""
+ERRORS = "errors"
+APART_S = 300
+"""So long after the end of a canary the alarm may still be about it: its last minute, three that are looked at, and the
+time that functions and CloudWatch take."""
 
 
 class There(Protocol):
@@ -26,6 +31,8 @@ class There(Protocol):
 
     @property
     def current(self) -> Record | None: ...
+    @property
+    def records(self) -> Sequence[Record]: ...
     @property
     def swapped(self) -> bool: ...
     @property
@@ -38,6 +45,8 @@ class Share:
 
     percent: int
     shadow: bool = False
+    abort_on: tuple[str, ...] = ()
+    """What ends it by itself, where the deployment has an alarm for that."""
 
     def __str__(self) -> str:
         return f"{self.percent} % of the requests, as a shadow" if self.shadow else f"{self.percent} % of the callers"
@@ -53,6 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--shadow", action="store_true", help="the canary answers nobody: both compute so many percent of the requests"
+    )
+    parser.add_argument(
+        "--abort-on",
+        choices=[ERRORS],
+        help="an alarm ends the canary once its errors are many more than the stable model's (parameter canaryAlarm)",
     )
 
 
@@ -71,6 +85,8 @@ def asked(options: argparse.Namespace, place: Place, timeline: There) -> Share |
     if options.canary is None:
         if options.shadow:
             raise UsageError("--shadow needs a share of the requests: --canary 10 --shadow")
+        if options.abort_on:
+            raise UsageError("--abort-on is about a canary: --canary 10 --abort-on errors")
         return None
     if timeline.current is None:
         raise PlaceError(f"nothing is published at {place.url} that a canary could run beside")
@@ -81,12 +97,34 @@ def asked(options: argparse.Namespace, place: Place, timeline: There) -> Share |
             f"{timeline.canary.version} is a canary at {place.url} already: "
             f"`canary {place.url} promote` it, or `abort` it first"
         )
-    return Share(options.canary, options.shadow)
+    if options.abort_on and (rest_s := APART_S - (time.time() - _last_end(timeline.records))) > 0:
+        raise PlaceError(
+            f"the last canary at {place.url} ended moments ago, and an alarm may still be about that one: begin this "
+            f"one in {rest_s:.0f} s, or without --abort-on"
+        )
+    return Share(options.canary, options.shadow, (options.abort_on,) if options.abort_on else ())
+
+
+def _last_end(records: Sequence[Record]) -> float:
+    """When the last canary ended, in seconds since the epoch; 0 if there was none. `records` newest first."""
+    pairs = pairwise(records)
+    return next((after.written for after, before in pairs if canary_of(before) and not canary_of(after)), 0.0)
 
 
 def told(share: Share | None) -> dict[str, Any]:
     """What `--json` tells of it."""
-    return {} if share is None else {"canary": {"percent": share.percent, "shadow": share.shadow}}
+    if share is None:
+        return {}
+    own = {ABORT_ON: list(share.abort_on)} if share.abort_on else {}
+    return {"canary": {"percent": share.percent, "shadow": share.shadow, **own}}
+
+
+def guard_lines(said: Sequence[str]) -> list[str]:
+    """What is told of a canary that says what ends it."""
+    if not said:
+        return []
+    text = "an alarm ends it when its errors are many more, if the functions were deployed with canaryAlarm"
+    return [f"Guard    {text} (docs/operate/canary.md)"]
 
 
 def undo(place: Place) -> str:
@@ -96,9 +134,11 @@ def undo(place: Place) -> str:
 
 def begun(current: Record, candidate: Mapping[str, Any], share: Share) -> dict[str, Any]:
     """What serves, with the candidate as its canary."""
-    since = max(int(time.time()), live_since(current) + 1)  # TensorFlow Serving's number: greater, and never the same
-    shadow = {"shadow": True} if share.shadow else {}
-    return {**ended(current), "canary": {**candidate, "percent": share.percent, **shadow, "since": since}}
+    live = live_since(current.document, current.written)
+    since = max(int(time.time()), live + 1)  # TensorFlow Serving's number: greater, and never the same
+    own: dict[str, Any] = {"percent": share.percent, "since": since} | ({"shadow": True} if share.shadow else {})
+    own |= {ABORT_ON: list(share.abort_on)} if share.abort_on else {}
+    return {**ended(current), "canary": {**candidate, **own}}
 
 
 def kept(seen: Record | None, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,8 +157,7 @@ def raised(current: Record, share: Share) -> dict[str, Any]:
 
 def ended(current: Record) -> dict[str, Any]:
     """What serves, without a canary."""
-    document = {name: value for name, value in current.document.items() if name != "canary"}
-    return {**document, "action": ACTION, "live_since": live_since(current)}
+    return without(current.document, current.written)
 
 
 def promoted(current: Record) -> dict[str, Any]:
@@ -138,9 +177,3 @@ def canary_of(found: Record | None) -> dict[str, Any] | None:
         and {"version", "percent", "since"} <= said.keys()
     )
     return said if whole else None
-
-
-def live_since(found: Record) -> int:
-    """When the stable model went live, in seconds since the epoch: writing for a canary does not change that."""
-    said = found.document.get("live_since")
-    return said if isinstance(said, int) else int(found.written)

@@ -1,17 +1,25 @@
 """The second model that `published.json` may name, and which callers belong to it (docs/operate/canary.md).
 
-Pure, and imported only where there is a canary: loading it is model_loader's, answering with it classifier.callers'.
+Pure, and imported only where there is a canary: loading it is model_loader's, answering with it classifier.callers',
+ending it scripts/models' and classifier.canary_alarm's.
 """
 
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING, Any
 
 from classifier.bundles.bundle import PUBLISHED, Publication, Snapshot, pinned_parts
 from classifier.documents import Fields, check
 from classifier.errors import ModelError
 from classifier.records import Record
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ACTION = "canary"
+ABORT_ON = "abort_on"
+"""Names what ends the canary without anybody's doing: a list of `errors`."""
 _CANARY = Fields({"version": str, "percent": int, "objects": dict, "since": int}, {"shadow": bool})
 _POSITIONS = 1 << 64
 
@@ -57,6 +65,18 @@ def plan_of(publication: Publication, newest: object, prefix: str) -> Plan | Non
         number = percent if isinstance(percent, int) and 0 <= percent <= 100 else 0
         return Plan(str(version)[:64], number, shadow, None, str(error))
     return Plan(said["version"], said["percent"], shadow, snapshot)
+
+
+def without(document: Mapping[str, Any], written: float) -> dict[str, Any]:
+    """`published.json` without its canary; `written` is when S3 got it, in seconds since the epoch."""
+    left = {name: value for name, value in document.items() if name != "canary"}
+    return {**left, "action": ACTION, "live_since": live_since(document, written)}
+
+
+def live_since(document: Mapping[str, Any], written: float) -> int:
+    """When the stable model went live, in seconds since the epoch: writing for a canary does not change that."""
+    said = document.get("live_since")
+    return said if isinstance(said, int) else int(written)
 
 
 def _checked(publication: Publication, prefix: str) -> Snapshot:

@@ -59,7 +59,11 @@ def logged(capsys: pytest.CaptureFixture[str], fields: dict[str, Any]) -> dict[s
             {"request_id": "r", "cold_start": False, "role": "canary", "shadowed": 1, "disagreements": 0},
             200,
             EVERY
-            | {f"{name} role=canary": number for name, number in {**EVERY, "shadowed": 1, "disagreements": 0}.items()},
+            | {"server_errors": 0}  # not a gap: an alarm compares the roles
+            | {
+                f"{name} role=canary": number
+                for name, number in {**EVERY, "server_errors": 0, "shadowed": 1, "disagreements": 0}.items()
+            },
         ),
         (GOOD | {"timings_ms": {"pull": 9.0, "load": 30.0}}, 200, EVERY | {"load_ms": 30.0}),
     ],

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,6 +114,36 @@ def test_promoting_from_a_stage_can_begin_a_canary_in_another(place: Place, buck
     assert "is a canary" in capsys.readouterr().err
     assert run(capsys, "canary", "prod", "promote")["stable"] == one
     assert served(prod) == two
+
+
+def test_a_canary_says_what_ends_it_and_the_next_such_one_waits_until_no_alarm_can_be_about_the_last(
+    place: Place, bucket: Bucket, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prod = Place(bucket.name, "models/prod/", bucket.boto)
+    publish(prod, 1)
+    publish(place, 2)
+    begun = ["promote", "--from", "dev", "--to", "prod", "--canary", "20", "--abort-on", "errors"]
+    assert run(capsys, *begun)["canary"] == {"percent": 20, "shadow": False, "abort_on": ["errors"]}
+    assert main(["canary", "prod", "raise", "50"]) == 0
+    current = record.read_current(prod)
+    assert current is not None
+    assert (current.document["canary"]["percent"], current.document["canary"]["abort_on"]) == (50, ["errors"])
+    empty = Path("/dev/null")
+    told = run(capsys, "canary", "prod", "status", "--log", str(empty))
+    assert told["abort_on"] == ["errors"]
+    assert main(["canary", "prod", "abort"]) == 0
+    capsys.readouterr()
+    assert main(begun) == 3
+    assert re.search(r"begin this one in (300|299|29\d) s, or without --abort-on", capsys.readouterr().err)
+    assert main(begun[:-2]) == 0
+    assert main(["canary", "prod", "promote"]) == 0
+    promoted = record.read_current(prod)
+    assert promoted is not None
+    assert "abort_on" not in promoted.document
+    monkeypatch.setattr(shares, "APART_S", 0)
+    publish(place, 3)
+    assert main(begun) == 0
+    assert main([*begun[:-4], *begun[-2:]]) == 2, "--abort-on is about a canary"
 
 
 def test_other_verbs_know_of_the_canary(place: Place, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:

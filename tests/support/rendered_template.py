@@ -29,6 +29,7 @@ EVERYTHING = {
     "slowMs": "9000",
     "capture": "0.01,unsure",
     "captureDays": "7",
+    "canaryAlarm": "20",
     "subnets": "subnet-0123456789abcdef0,subnet-0123456789abcdef1",
     "securityGroups": "sg-0123456789abcdef0",
     "permissionsBoundary": "arn:aws:iam::123456789012:policy/boundary",

@@ -70,6 +70,7 @@ const PARAMETERS = {
   bulkConcurrency: { kind: whole(2, 1000), unset: 5, needs: bulk },
   capture: { kind: capture, unset: 'off' },
   captureDays: { kind: whole(1, 3650, 'days'), unset: 30, needs: [{ capture: true }] },
+  canaryAlarm: { kind: whole(1, 1000000, 'errors in a minute'), unset: 0 },
   alarmTopic: { kind: arn('an SNS topic', 'sns', '[a-z0-9-]+:\\d{12}:[\\w-]+(\\.fifo)?'), unset: 'none' },
   slowMs: { kind: whole(1, 900000, 'milliseconds'), unset: 5000, needs: [{ alarmTopic: true }] },
 };

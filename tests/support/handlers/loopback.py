@@ -19,6 +19,7 @@ def classify(event: object, context: Context) -> Any:
 
 compile_model = handler.compile_model
 classify_bulk = handler.classify_bulk
+end_canary = handler.end_canary
 
 
 @cache
