@@ -55,8 +55,8 @@ def served(s3_server: LocalS3, monkeypatch: pytest.MonkeyPatch) -> Iterator[Demo
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.endpoint)
-    settings = {"ENGINE": "litert", "MODEL_CHECK_SECONDS": str(CHECK_S), "CALLER_HEADER": "x-user"}
-    with demo(s3_server, f"ends-{uuid.uuid4().hex[:8]}", **settings) as running:
+    name, check = f"ends-{uuid.uuid4().hex[:8]}", str(CHECK_S)
+    with demo(s3_server, name, ENGINE="litert", MODEL_CHECK_SECONDS=check, CALLER_HEADER="x-user") as running:
         yield running
 
 
