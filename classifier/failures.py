@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import replace
 from typing import TYPE_CHECKING
 
-from classifier.errors import ClassifierError, ImageError, ModelLoadingError
+from classifier.errors import ClassifierError, ImageError, ModelLoadingError, RequestError
 from classifier.web import parameters
 from classifier.web.responses import Response, error_response
 from classifier.web.routes import is_serving_path
@@ -32,7 +32,7 @@ def add_hint(failure: ClassifierError, request: Request | None, unread: list[str
     """
     if request is None or request.path.rstrip("/") != CLASSIFY or failure.status >= 500:
         return
-    if isinstance(failure, ImageError) and request.body:
+    if request.body and (isinstance(failure, ImageError) or type(failure) is RequestError):
         from classifier.web.mistakes import better_said
 
         failure.public = better_said(failure, request)

@@ -118,10 +118,8 @@ def _question(given: list[Given], top: int | None = None) -> Question:
     sources = _sources(given)
     if not sources:
         empty = next((name for name, item in given if isinstance(item, Empty)), "")
-        said = (
-            f"{empty[:1].upper()}{empty[1:]} is empty. " if empty == _BODY else f"{empty} is empty. " if empty else ""
-        )
-        raise MissingInputError(public=f"{said}{MissingInputError.text}")
+        what = "body" if empty == _BODY else f"field {empty[:40]}"
+        raise MissingInputError(public=f"The {what} is empty. {MissingInputError.text}" if empty else None)
     if len(sources) > 1:
         names = ", ".join(name[:40] or "a file" for name, _ in sources[:_TOLD_SOURCES])
         several = (

@@ -234,6 +234,12 @@ def test_one_of_several_is_told_of_its_own_unknown_fields(start: Callable[..., R
             "This is a web page, not a picture: upload the picture's file, or give its",
         ),
         (JPEG[:500], FORM, "The picture is broken or incomplete."),
+        (
+            with_file(file=("a.png", picture()))[0],
+            "application/json",
+            "The body is a form: let your client set Content-",
+        ),
+        (with_file(file=("a.png", picture()))[0], "image/png", "The body is a form: let your client set Content-Type"),
     ],
 )
 def test_the_commonest_mistakes_of_uploads_are_named(
@@ -245,8 +251,9 @@ def test_the_commonest_mistakes_of_uploads_are_named(
 def test_a_picture_of_which_the_gateway_made_text_is_told_so(start: Callable[..., Running]) -> None:
     """An HTTP API hands text on as text: whatever is no UTF-8 in it is gone."""
     lost = {"body": JPEG.decode(errors="replace"), "isBase64Encoded": False}
-    message = start().body(upload(b"", "text/plain; charset=utf-8") | lost)["error"]["message"]
-    assert "It came as text/plain, of which gateways make text" in message
+    for kind in ("text/plain", "application/json"):
+        message = start().body(upload(b"", f"{kind}; charset=utf-8") | lost)["error"]["message"]
+        assert f"It came as {kind}, of which gateways make text" in message
     assert start().ask(upload(JPEG, "text/plain"))["statusCode"] == 200
 
 

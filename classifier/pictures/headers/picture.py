@@ -87,7 +87,8 @@ class ImageLimits(Record, kw_only=True):
 
 
 def _millions(pixels: int) -> str:
-    return f"{pixels / 1e6:.5g} million" if pixels >= 1_000_000 else str(pixels)
+    shown = f"{round(pixels / 1e6, 3):,}".removesuffix(".0")
+    return f"{shown} million" if pixels >= 1_000_000 else str(pixels)
 
 
 class Picture(Record):

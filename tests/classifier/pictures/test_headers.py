@@ -127,10 +127,19 @@ def test_jpeg_and_other_formats_have_pixel_limits_of_their_own() -> None:
         inspect(PLAIN["PNG"], jpegs_only)
 
 
-@pytest.mark.parametrize("size", [(5001, 5000), (1, 65_536), (2**31 - 1, 2**31 - 1)])
-def test_bomb_is_refused(size: tuple[int, int]) -> None:
-    with pytest.raises(ImageDimensionsError):
+@pytest.mark.parametrize(
+    ("size", "says"),
+    [
+        ((6000, 6000), "36 million pixels (6000 x 6000), at most 25 million are accepted."),
+        ((5001, 5000), "25.005 million pixels (5001 x 5000), at most 25 million are accepted."),
+        ((1, 65_536), "65536 pixels (1 x 65536), at most 65535 a side are accepted."),
+        ((2**31 - 1, 2**31 - 1), "million pixels (2147483647 x 2147483647), at most 25 million are accepted."),
+    ],
+)
+def test_bomb_is_refused(size: tuple[int, int], says: str) -> None:
+    with pytest.raises(ImageDimensionsError) as caught:
         inspect(pictures.bomb_png(*size), LIMITS)
+    assert caught.value.public.endswith(says)
 
 
 def test_gif_frame_that_enlarges_the_screen_counts() -> None:
@@ -279,7 +288,7 @@ def test_pillow_agrees_on_what_each_test_picture_is() -> None:
 NAMED = {
     "web page": (
         b"\n<!-- saved -->\n<!DOCTYPE html><html>",
-        "This is a web page, not a picture: give the picture's own",
+        "This is a web page, not a picture: upload the picture's file, or give its own",
     ),
     "XML of another kind": (b"<?xml version='1.0'?><note/>", "This is not a picture in an accepted format."),
     "SVG": (b"<?xml version='1.0'?>\n<!-- a --><!DOCTYPE svg PUBLIC 'x'>\n<svg>", "This is an SVG drawing: save or"),

@@ -212,10 +212,18 @@ def test_a_text_field_of_many_bytes_is_told_how_to_name_a_file() -> None:
     [
         (b"", "image/jpeg", "The body is empty. Give a picture: "),
         (b"", FORM, "The body is empty. Give a picture: "),
-        (b'{"image": ""}', "application/json", "image is empty. Give a picture: "),
-        (b'{"imagelink": null}', "application/json", "imagelink is empty. Give a picture: "),
-        (multipart((file_part(), b"")), "multipart/form-data; boundary=xx", "file is empty. Give a picture: "),
-        (multipart((file_part("photo"), b"")), "multipart/form-data; boundary=xx", "photo is empty. Give a picture: "),
+        (b'{"image": ""}', "application/json", "The field image is empty. Give a picture: "),
+        (b'{"imagelink": null}', "application/json", "The field imagelink is empty. Give a picture: "),
+        (
+            multipart((file_part(), b"")),
+            "multipart/form-data; boundary=xx",
+            "The field file is empty. Give a picture: ",
+        ),
+        (
+            multipart((file_part("photo"), b"")),
+            "multipart/form-data; boundary=xx",
+            "The field photo is empty. Give a picture: ",
+        ),
         (b"{}", "application/json", "Give a picture: "),
     ],
 )

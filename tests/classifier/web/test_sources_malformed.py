@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     [
         ("", "Give a picture"),
         ("{", "not valid JSON"),
+        ('{"image": "abc', "not valid JSON: Unterminated string starting at line 1, column 11."),
+        ('{"image": "a\tb"}', "not valid JSON: Invalid control character at line 1, column 13."),
         ("[]", "not a list"),
         ('"x"', "not a string"),
         ("null", "not null"),
