@@ -23,8 +23,8 @@ PICTURE = SAMPLES[0].read_bytes()
 HTTP = urllib3.PoolManager(timeout=60, retries=False, maxsize=8)
 CLIENTS = 4
 SWAPS = 20
-SETTLE_S = 4
-LONGEST_PAUSE_S = 2.5
+SETTLE_S = 3
+LONGEST_PAUSE_S = 1.5
 
 
 @pytest.fixture(scope="module")
