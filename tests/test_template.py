@@ -236,7 +236,7 @@ def test_compile_stays_on_x86_whatever_the_others_are(variant: str, expected: st
 def test_a_function_url_is_open_by_both_of_the_permissions_that_it_needs() -> None:
     """Both since October 2025: https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"""
     (url,) = resources("url", "AWS::Lambda::Url").values()
-    assert (url["AuthType"], "Cors" in url) == ("NONE", False)  # the handler answers for every door alike
+    assert (url["AuthType"], "Cors" in url) == ("NONE", False)  # the handler answers behind every API alike
     opened = [one for one in resources("url", "AWS::Lambda::Permission").values() if one["Principal"] == "*"]
     assert sorted((one["Action"], one.get("InvokedViaFunctionUrl")) for one in opened) == [
         ("lambda:InvokeFunction", True),

@@ -151,6 +151,28 @@ def test_the_browsers_way_gives_the_same_size(browser: Browser) -> None:  # noqa
     page.close()
 
 
+@pytest.mark.browser
+def test_a_page_of_another_origin_sends_what_tracing_adds_and_reads_our_headers(
+    browser: Browser,  # noqa: F811
+    start: Callable[..., Running],  # noqa: F811
+) -> None:
+    """By the browser's own rules: without the preflight's consent `fetch` fails, and unexposed headers are null."""
+    ours: Any = application(start().app, 1_000_000)
+    asked = """async ([url, bytes]) => {
+        const names = ["traceparent", "tracestate", "baggage", "sentry-trace", "x-requested-with", "x-somebodys-own"];
+        const headers = { accept: "image/png", "content-type": "image/png" };
+        for (const name of names) headers[name] = "1";
+        const reply = await fetch(url, { method: "POST", headers, body: new Uint8Array(bytes) });
+        const read = ["x-explanation", "x-model-version", "x-unknown-parameters", "server-timing"];
+        return [reply.status, read.filter((name) => reply.headers.get(name) === null)]; }"""
+    with serving(ours) as endpoint, serving(lambda _, answer: (answer("200 OK", []), [b"hello"])[1]) as elsewhere:
+        page = browser.new_page()
+        page.goto(elsewhere)
+        found = page.evaluate(asked, [f"{endpoint}/classify?explain=true&topk=1", list(picture())])
+        page.close()
+    assert found == [200, []]
+
+
 def test_every_block_of_the_page_is_one_that_is_run_or_a_command() -> None:
     assert {language for language, _ in BLOCKS} == {"sh", "python", "js", "jsx"}
     assert len([language for language, _ in BLOCKS if language in ("python", "js")]) == 4
