@@ -60,7 +60,7 @@ MAY_IMPORT: dict[str, str] = {
     "tools/advisories": "",
     "tools/packaging": "bootstrap bundles compiling engines handler pictures",
     "tools/benchmarks": "bootstrap bundles compiling engines handler local pictures s3 tools/packaging",
-    "tools/chaos": "base bundles compiling links local",
+    "tools/chaos": "base bundles captures compiling links local pictures",
     "tools/training": "bundles compiling lifecycle local",
 }
 OWNERS = {

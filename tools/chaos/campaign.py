@@ -15,7 +15,7 @@ from local.s3 import LocalS3
 from tests.support.demo import demo
 from tests.support.origin import Origin
 from tools.chaos import canaries as canary
-from tools.chaos import good, hostile, swaps
+from tools.chaos import captures, good, hostile, swaps
 from tools.chaos.attempts import Attempt, Span, cause
 from tools.chaos.client import CALLER, Client
 from tools.chaos.faults import FAULTS, LOADING, Fault, pass_on
@@ -38,6 +38,7 @@ ENVIRONMENT = {
     "COMPILE_PATIENCE_SECONDS": "100000",
     "FETCH_TIMEOUT_SECONDS": "3",
     "CALLER_HEADER": CALLER,
+    "CAPTURE": captures.SHARE,
     **CREDENTIALS,
 }
 _ROLE = re.compile(r'"role":"(\w+)"')
@@ -222,6 +223,7 @@ class _Campaign:
         events = [span.fault.name for span in self.spans] + [f"model: {span.fault.name}" for span in self.swapped]
         events += [f"canary: {span.fault.name}" for span in self.canaries]
         words = canaries(self.models.pictures)
+        kept, torn = captures.judged(self.running.s3, self.running.images, self.models, attempts)
         return Result(
             seed=self.plan.seed,
             seconds=round(seconds, 1),
@@ -232,6 +234,8 @@ class _Campaign:
             events=counted(iter([*events, *("sandbox killed" for _ in self.kills)])),
             adopted=counted(attempt.model for attempt in attempts if attempt.model),
             roles=counted(role for line in cloud.log for role in _ROLE.findall(line)),
+            captures=kept,
+            torn=tuple(torn),
             slow_starts=sum("Phase: init\tStatus: timeout" in line for line in cloud.log),
             peak_mb=max((report.max_memory_mb for report in cloud.reports), default=0),
             memory_mb=max((report.memory_mb for report in cloud.reports), default=0),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-type Form = Literal["one", "several", "serving", "model", "refused", "health"]
+type Form = Literal["one", "several", "serving", "model", "refused", "health", "feedback"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import urllib3
 
 from tools.chaos.attempts import Attempt
+from tools.chaos.captures import SAID, feedback
 from tools.chaos.judge import Finding, Reply, judge
 from tools.chaos.secrets import BEARER, WORDS, found_in
 
@@ -54,7 +55,10 @@ class Client:
         weights = [WEIGHTS.get(kind, 10) for kind in kinds]
         while not over.is_set():
             kind = self._chance.choices(kinds, weights)[0]
-            self.attempts.append(self._attempt(self._chance.choice(self._kinds[kind])))
+            attempt = self._attempt(self._chance.choice(self._kinds[kind]))
+            self.attempts.append(attempt)
+            if attempt.case.form == "one" and attempt.model and self._chance.random() < SAID:
+                self.attempts.append(self._attempt(feedback(attempt)))
 
     def until_served(self, seconds: float) -> None:
         """Wait for the first right answer; RuntimeError with the last one when it does not come."""

@@ -59,6 +59,8 @@ def judge(case: Case, reply: Reply, answers: Mapping[str, Answers]) -> Finding:
     """Hold a reply against what the case wants."""
     if case.form == "refused":
         return RIGHT if reply.code == str(case.wants[0]) else Finding("failed", reply.code)
+    if case.form == "feedback" and reply.code == "404 not_found":
+        return RIGHT  # nothing was kept of that request
     if reply.status != 200:
         return Finding("failed", reply.code)
     try:
@@ -72,6 +74,8 @@ def _judge_success(case: Case, reply: Reply, answers: Mapping[str, Answers]) -> 
     match case.form:
         case "health":
             return RIGHT if document["status"] == "ok" else Finding("wrong", detail=str(document))
+        case "feedback":
+            return RIGHT if document["feedback"]["request_id"] == case.name else Finding("wrong", detail=str(document))
         case "model":
             same = document["labels"] == list(answers[document["version"]].labels)
             return RIGHT if same else Finding("wrong", detail=str(document)[:300])

@@ -11,11 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 SHOWN = 40
+LISTS = ("unexplained", "wrong", "lost", "leaks", "torn")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """Figures of one campaign. The five lists tell what must not happen, an entry each time that it did."""
+    """Figures of one campaign. The lists tell what must not happen, an entry each time that it did."""
 
     seed: str
     seconds: float
@@ -32,6 +33,8 @@ class Result:
     """Replies by model version and engine."""
     roles: Mapping[str, int]
     """Requests answered while there was a canary, by whose model."""
+    captures: Mapping[str, int]
+    """Pictures that were kept, and those of them that got feedback."""
     slow_starts: int
     """Starts that took more than INIT's 10 s."""
     peak_mb: int
@@ -40,6 +43,8 @@ class Result:
     wrong: tuple[str, ...] = field(default=())
     lost: tuple[str, ...] = field(default=())
     leaks: tuple[str, ...] = field(default=())
+    torn: tuple[str, ...] = field(default=())
+    """What was kept and is not whole, or another request's."""
 
     @property
     def broken(self) -> Mapping[str, int]:
@@ -52,15 +57,14 @@ class Result:
         yield "wrong results", len(self.wrong)
         yield "sandboxes lost", len(self.lost)
         yield "leaks", len(self.leaks)
+        yield "captures torn", len(self.torn)
 
     def to_json(self) -> str:
         """Everything, for other programs."""
-        names = [name for name in self.__slots__ if name not in ("unexplained", "wrong", "lost", "leaks")]
+        names = [name for name in self.__slots__ if name not in LISTS]
         document: dict[str, Any] = {name: getattr(self, name) for name in names}
         document |= {"must_be_0": dict(self._nought()), "ok": not self.broken}
-        document["examples"] = {
-            name: list(getattr(self, name)[:SHOWN]) for name in ("unexplained", "wrong", "lost", "leaks")
-        }
+        document["examples"] = {name: list(getattr(self, name)[:SHOWN]) for name in LISTS}
         return json.dumps(document, indent=2, default=dict)
 
     def table(self) -> str:
@@ -77,11 +81,12 @@ class Result:
         rows.append(("replies by model", sum(self.adopted.values()), ""))
         rows += [(f"  {name}", count, "") for name, count in sorted(self.adopted.items())]
         rows += [(f"  by the {name} model beside a canary", count, "") for name, count in sorted(self.roles.items())]
+        rows += [(name, count, "") for name, count in self.captures.items()]
         rows += [(name, count, "must be 0") for name, count in self._nought()]
         rows.append(("starts over 10 s", self.slow_starts, ""))
         rows.append(("peak memory, MB", self.peak_mb, f"of {self.memory_mb}, the largest VmHWM of any sandbox"))
         lines = [f"{name:<58}{count:>8,}  {note}".rstrip() for name, count, note in rows]
-        for name in ("unexplained", "wrong", "lost", "leaks"):
+        for name in LISTS:
             lines += [f"{name}: {text}" for text in getattr(self, name)[:SHOWN]]
         return "\n".join(lines)
 
