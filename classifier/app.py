@@ -209,7 +209,7 @@ class App:
         timings = _timings(phases, loader, warm=warm)
         exchange.log.update(model=answered["model"], timings_ms=timings, **metrics.doubts([answered]))
         if keeping:
-            keeping.keep(answered, classifier.limits, exchange)
+            answered |= keeping.keep(answered, classifier.limits, exchange)
         rest = {"cold_start": exchange.cold_start, "timings_ms": timings, "request_id": exchange.request_id}
         as_text = prefers_text(exchange.request.headers.get("accept", ""))
         response = classification_response(answered | rest, as_text=as_text)
@@ -230,7 +230,7 @@ class App:
         exchange.log.update(model=answered["model"], timings_ms=timings, pictures=len(batch.questions), refused=refused)
         exchange.log.update(metrics.doubts(answered["results"]))
         if keeping:
-            keeping.finish(answered["model"], exchange)
+            keeping.finish(answered, exchange)
         rest = {"cold_start": exchange.cold_start, "timings_ms": timings, "request_id": exchange.request_id}
         return json_response(answered | rest, headers={"server-timing": server_timing(timings)})
 

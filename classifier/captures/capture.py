@@ -41,6 +41,8 @@ REST_S = 10.0
 """So long nothing is kept after a failure: S3 that is down or denies costs one request its second, not each."""
 MOST_BYTES = 20_000_000
 """Of the pictures of one request, which wait in memory until all are answered."""
+KEPT = {"kept": True}
+"""In the reply: who is told may say what the picture shows, and knows that it will be looked at."""
 MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "GIF": "image/gif", "WEBP": "image/webp", "BMP": "image/bmp"}
 
 
@@ -119,12 +121,13 @@ class Keeping:
 
         return remembered
 
-    def keep(self, answered: Mapping[str, Any], limits: ImageLimits, exchange: Exchange) -> None:
-        """Keep the request's only picture, if it is chosen."""
+    def keep(self, answered: Mapping[str, Any], limits: ImageLimits, exchange: Exchange) -> dict[str, Any]:
+        """Keep the request's only picture, if it is chosen; what the reply tells of it, nothing if it wasn't."""
         with self._harmless(exchange.request_id):
             if why := self._captures.why(answered):
                 self._choose("", inspect(self._data, limits), answered, why)
-                self.finish(answered["model"], exchange)
+                return dict(KEPT) if self._finish(answered["model"], exchange) else {}
+        return {}
 
     def offer(self, number: int, picture: Picture, answered: Mapping[str, Any]) -> None:
         """One of several pictures, by its place in the reply's results: each is chosen or not by itself."""
@@ -132,10 +135,18 @@ class Keeping:
             if (why := self._captures.why(answered)) and self._bytes + len(picture.data) <= MOST_BYTES:
                 self._choose(f"-{number}", picture, answered, why)
 
-    def finish(self, model: Mapping[str, Any] | None, exchange: Exchange) -> None:
-        """Write what was chosen, in a second together and before the request's deadline; the log counts it."""
+    def finish(self, answered: Mapping[str, Any], exchange: Exchange) -> None:
+        """Keep those of several pictures that were chosen, and tell so in their results."""
+        for end in self._finish(answered["model"], exchange):
+            answered["results"][int(end[1:])].update(KEPT)
+
+    def _finish(self, model: Mapping[str, Any] | None, exchange: Exchange) -> list[str]:
+        """Write what was chosen, in a second together and before the request's deadline; the log counts it.
+
+        The ends of the names of what was written.
+        """
         if not self._chosen:
-            return
+            return []
         began, done = time.monotonic(), 0
         deadline = min(exchange.deadline, began + PUT_S)
         about = {"time": now(), "model": model}
@@ -144,10 +155,12 @@ class Keeping:
                 name = exchange.request_id + end
                 self._captures.put(name, picture, {"request_id": name, **about, **record}, deadline)
                 done += 1
+        kept = [end for end, _, _ in self._chosen[:done]]
         exchange.log["capture_ms"] = round((time.monotonic() - began) * 1000, 2)
         for counted, count in (("captured", done), ("captures_failed", len(self._chosen) - done)):
             if count:
                 exchange.log[counted] = count
+        return kept
 
     @contextmanager
     def _harmless(self, what: str) -> Iterator[None]:

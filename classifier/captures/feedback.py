@@ -74,7 +74,7 @@ def _record(captures: Captures, asked: str, deadline: float) -> dict[str, Any]:
         headers = captures.s3.head(captures.bucket, PREFIX + asked, deadline)
         found = json.loads(headers.get(f"x-amz-meta-{RECORD}", "{}"))
     except ObjectMissingError as error:
-        text = f"No picture of the request {asked} is kept: a share of them is, and for some weeks."
+        text = f"No picture of the request {asked} is kept: some are, for some weeks, and their replies say kept."
         raise NotFoundError(str(error), public=text) from error
     except ObjectUnreadableError as error:
         raise StorageUnavailableError(str(error)) from error

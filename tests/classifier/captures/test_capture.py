@@ -47,6 +47,7 @@ def of_camera(image_format: str) -> bytes:
 def test_a_kept_request_is_one_object_that_is_the_picture_with_its_answer_beside(serve: Serve) -> None:
     service = serve()
     reply = service.classify()
+    assert reply["kept"] is True
     assert puts(service.bucket) == 1
     assert service.keys() == [f"captures/{reply['request_id']}"]
     data, record, got = service.kept(reply["request_id"])
@@ -84,7 +85,9 @@ def test_nothing_is_kept_of_where_a_picture_came_from_or_was_taken(serve: Serve,
 
 def test_a_request_that_is_not_drawn_costs_nothing(serve: Serve) -> None:
     service = serve("0.01", draws=(0.5, 0.009, 0.01))
-    ids = [service.classify()["request_id"] for _ in range(3)]
+    replies = [service.classify() for _ in range(3)]
+    ids = [reply["request_id"] for reply in replies]
+    assert [reply.get("kept") for reply in replies] == [None, True, None]
     assert service.keys() == [f"captures/{ids[1]}"]
     assert len(service.bucket.server.requests) == 2  # the PUT, and our own look
 
@@ -113,6 +116,7 @@ def test_each_picture_of_several_is_drawn_by_itself_and_named_by_its_place(serve
     reply = service.batch(picture(), b"no picture", picture(color=(0, 0, 255)), picture("JPEG"))
     request_id = reply["request_id"]
     assert sorted(service.keys()) == [f"captures/{request_id}-2", f"captures/{request_id}-3"]
+    assert [result.get("kept") for result in reply["results"]] == [None, None, True, True]
     _, record, _ = service.kept(f"{request_id}-2")
     assert record["predictions"] == reply["results"][2]["predictions"]
     assert (record["model"], record["request_id"]) == (reply["model"], f"{request_id}-2")
@@ -165,7 +169,7 @@ def test_s3_that_does_not_answer_is_waited_for_no_longer_than_allowed(
 
 def test_off_is_as_if_it_did_not_exist(serve: Serve) -> None:
     on, off = serve("1"), serve("off")
-    assert off.classify().keys() == on.classify().keys()
+    assert off.classify().keys() == on.classify().keys() - {"kept"}
     assert "feedback" not in off.get("/model").json()
     assert on.get("/model").json()["feedback"] is True
     answer = off.feedback(request_id="a", label="red")

@@ -53,7 +53,7 @@ def test_each_picture_of_several_has_feedback_of_its_own(serve: Serve) -> None:
         ({"request_id": "KEPT", "label": "red", "picture": "x"}, 400, "picture is no field of feedback: expected"),
         ({"request_id": "../images/a", "label": "red"}, 400, "request_id is '../images/a': expected the request_id of"),
         ({"request_id": "KEPT.feedback.json", "label": "red"}, 400, "expected the request_id of a reply of /classify."),
-        ({"request_id": "0f" * 16, "label": "red"}, 404, f"No picture of the request {'0f' * 16} is kept: a share"),
+        ({"request_id": "0f" * 16, "label": "red"}, 404, f"No picture of the request {'0f' * 16} is kept: some are"),
         ({"request_id": "KEPT", "label": "x" * 5000}, 400, "feedback is JSON of at most 4096."),
         (b"request_id=1&label=red", 400, "The body is not valid JSON"),
         (b"[1]", 400, "The body must be a JSON object, not a list."),
