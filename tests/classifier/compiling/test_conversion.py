@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from classifier.compiling import conversion
 from classifier.compiling.conversion import converted, flags_of
+from local.launch import PROJECT
 
 pytestmark = pytest.mark.tensorflow
 
@@ -61,3 +66,43 @@ def test_what_its_operators_cannot_express_is_named(tmp_path: Path) -> None:
     tf.saved_model.save(module, str(tmp_path), signatures={"serving_default": module.serve.get_concrete_function()})
     expected = "LiteRT's built-in operators can't express it: there is none for MatrixDeterminant"
     assert converted(str(tmp_path), "float32") == (None, expected)
+
+
+ALONE = """
+import hashlib, sys
+from classifier.compiling.conversion import converted, leave_out_tensorflows_python
+
+leave_out_tensorflows_python()
+data, trouble = converted(sys.argv[1], "float32")
+print(trouble, hashlib.sha256(data).hexdigest(), [one for one in ("keras", "tensorflow.python") if one in sys.modules])
+"""
+
+
+def test_the_library_alone_makes_the_same_of_a_model_to_the_byte(saved: str) -> None:
+    data, _ = converted(saved, "float32")
+    assert data is not None
+    command = [sys.executable, "-c", ALONE, saved]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1:] == [f" {hashlib.sha256(data).hexdigest()} []"], done.stderr
+
+
+def test_a_function_that_is_left_over_is_copied_for_each_call(saved: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tensorflow.compiler.mlir.lite import converter_flags_pb2
+    from tensorflow.compiler.mlir.lite.metrics.converter_error_data_pb2 import ConverterErrorData
+
+    class Library:
+        """Converts only where each call has a function of its own."""
+
+        @staticmethod
+        def Convert(_model: bytes, flags: bytes, _data: None) -> bytes:  # noqa: N802
+            if not converter_flags_pb2.ConverterFlags.FromString(flags).guarantee_all_funcs_one_use:
+                raise RuntimeError("left over")
+            return b"model"
+
+        @staticmethod
+        def RetrieveCollectedErrors() -> list[bytes]:  # noqa: N802
+            code = ConverterErrorData.ERROR_STATEFUL_PARTITIONED_CALL_IN_FINAL_IR
+            return [ConverterErrorData(error_code=code).SerializeToString()]
+
+    monkeypatch.setattr(conversion, "_library", Library)
+    assert converted(saved, "float32") == (b"model", "")
