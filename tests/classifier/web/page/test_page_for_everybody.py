@@ -68,6 +68,14 @@ class TestForEverybody:
         visit = Visit(browser, site, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
         assert visit.page.get_attribute("#camera", "capture") == "environment"
         assert visit.page.get_attribute("#file", "accept") == "image/*"
+        assert visit.page.is_visible("#live")
+        assert visit.page.is_hidden("#photo")
+        visit.context.close()
+        visit = Visit(browser, "about:blank", model=False, has_touch=True, is_mobile=True)
+        visit.page.add_init_script("Object.defineProperty(navigator, 'mediaDevices', {value: undefined})")  # plain http
+        visit.page.goto(site)
+        assert visit.page.is_hidden("#live")
+        assert visit.page.is_visible("label[for=camera]")
         visit.context.close()
 
     @SCHEMES

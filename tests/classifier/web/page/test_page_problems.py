@@ -63,7 +63,8 @@ class TestProblems:
         assert visit.answer()
 
     def test_loading_model_is_waited_for_with_a_countdown(self, visit: Visit, sample: Path) -> None:
-        error = {"error": {"code": "model_loading", "message": "The model is still loading."}, "request_id": "r"}
+        message = "The model is still loading. Please try again in a few seconds."
+        error = {"error": {"code": "model_loading", "message": message}, "request_id": "r"}
         times = 0
 
         def twice(route: Route) -> None:
@@ -89,12 +90,25 @@ class TestProblems:
         visit.page.wait_for_selector("#idle:not([hidden])")
         assert not visit.page.is_visible("#waiting")
 
+    def test_a_server_that_takes_long_can_be_given_up(self, visit: Visit, sample: Path) -> None:
+        visit.page.route("**/classify", lambda _: None)  # no answer
+        visit.give(sample)
+        assert visit.page.is_hidden("#give-up")
+        visit.page.click("#give-up")
+        visit.page.wait_for_selector("#result[aria-busy=false]")
+        assert visit.page.is_visible("#idle")
+        assert visit.page.is_hidden("#give-up")
+
     @pytest.mark.parametrize(
         ("status", "body", "sentence"),
         [
             (413, '{"message":"Request Entity Too Large"}', "The picture is too large for the server (18 KB)."),
             (429, '{"message":"Too Many Requests"}', "Too many requests just now. Wait a moment, then try again."),
-            (403, '{"message":"Forbidden"}', "The server refused the request (status 403) without giving a reason."),
+            (
+                403,
+                '{"message":"Forbidden"}',
+                "This service answers only callers with a key or a sign-in, which this page can't give.",
+            ),
             (200, "<p>Please log in to the hotel's network", "The server's answer can't be understood."),
             (500, "", "The server refused the request (status 500) without giving a reason."),
         ],

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
 
-from tests.classifier.web.page.visits import DEMO, Visit, upload
+from tests.classifier.web.page.visits import DEMO, Visit, noisy_photo, upload
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -110,9 +113,52 @@ class TestVisits:
         assert visit.answer()
         assert page.is_hidden("#video")
         assert "@camera.jpg" in visit.program()
-        page.click("#live")
-        page.click("#camera-off")
-        assert page.evaluate("document.getElementById('video').srcObject") is None
+        for leave in (lambda: page.click("#camera-off"), lambda: page.keyboard.press("Escape")):
+            page.click("#live")
+            page.wait_for_selector("#video:not([hidden])")
+            assert page.is_hidden("#ways")
+            leave()
+            assert page.evaluate("document.getElementById('video').srcObject") is None
+            assert page.evaluate("document.activeElement.id") == "live"
+
+    def test_a_phone_shows_what_its_camera_sees_and_a_tap_takes_it(self, browser: Browser, site: str) -> None:
+        visit = Visit(browser, site, viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+        visit.page.tap("#live")
+        visit.page.wait_for_function("() => document.getElementById('video').videoWidth > 0")
+        visit.page.tap("#video")
+        assert visit.answer()
+        assert visit.faults == []
+        visit.context.close()
+
+    def test_one_of_several_that_fails_keeps_its_place_and_says_why_again(self, visit: Visit, sample: Path) -> None:
+        page = visit.page
+        photo = upload(sample.name, sample.read_bytes(), "image/jpeg")
+        visit.give(photo, upload("IMG_1.HEIC", b"\0\0\0\x18ftypheic" + bytes(50), ""), photo)
+        page.wait_for_function("() => document.querySelectorAll('#strip-list li').length === 3")
+        label = visit.answer()[0][0]
+        assert strip(page) == [label, "Failed: IMG_1.HEIC", label]
+        page.click("#strip-list .failed")
+        assert visit.problem().startswith("This is a HEIC photo")
+        assert page.locator("#strip-list li").count() == 3
+        page.click("#forget")
+        assert page.is_visible("#idle")
+
+    def test_a_picture_of_too_many_pixels_is_made_smaller(self, visit: Visit, tmp_path: Path) -> None:
+        Image.new("1", (6000, 5000)).save(tmp_path / "plan.png")
+        visit.give(tmp_path / "plan.png")
+        visit.answer()
+        assert visit.sent_picture().size == (1600, 1333)
+        assert "'plan.png' -auto-orient -resize '1600x1600>' 'plan-1600x1333.jpg'" in visit.program()
+
+    def test_what_is_pasted_and_no_picture_is_told(self, visit: Visit) -> None:
+        visit.page.evaluate("""() => {
+            const clipboardData = new DataTransfer();
+            clipboardData.setData("text/plain", "a cat");
+            document.dispatchEvent(new ClipboardEvent("paste", { clipboardData }));
+        }""")
+        assert visit.problem() == (
+            "That was neither a picture nor a link to one, which begins with http:// or https://."
+        )
 
     def test_the_programs_name_the_real_file_and_address(self, visit: Visit, site: str, sample: Path) -> None:
         visit.give(sample)
@@ -128,6 +174,35 @@ class TestVisits:
             assert visit.page.get_attribute(f"#in-{language}", "aria-pressed") == "true"
         visit.page.click("#in-python")
         compile(visit.program(), "page.py", "exec")
+
+    def test_the_programs_of_a_picture_that_was_made_smaller_make_it_smaller(
+        self, visit: Visit, site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        large = noisy_photo(tmp_path / "large.jpg", Image.open(SAMPLES[0]), (2400, 1800))
+        visit.give(large)
+        visit.answer()
+        visit.page.click("#program summary")
+        visit.page.click("#in-python")
+        monkeypatch.setitem(sys.modules, "requests", _Posted)
+        with contextlib.chdir(tmp_path):
+            exec(visit.program(), {})  # noqa: S102 - the page's own
+        assert _Posted.url == f"{site}classify"
+        assert Image.open(tmp_path / "large-1600x1200.jpg").size == visit.sent_picture().size == (1600, 1200)
+        visit.page.click("#in-javascript")
+        body = visit.page.evaluate(
+            f"""async (base64) => {{
+                const bytes = Uint8Array.from(atob(base64), (one) => one.charCodeAt(0));
+                const document = {{ querySelector: () => ({{ files: [new File([bytes], "large.jpg")] }}) }};
+                let sent;
+                const fetch = async (url, {{ body }}) => {{ sent = body; return {{ json: async () => ({{}}) }}; }};
+                const console = {{ log() {{}} }};
+                {visit.program()}
+                const {{ width, height }} = await createImageBitmap(sent);
+                return [width, height];
+            }}""",
+            base64.b64encode(large.read_bytes()).decode(),
+        )
+        assert body == [1600, 1200]
 
     def test_a_heic_photo_that_the_browser_can_not_read_is_explained(self, visit: Visit) -> None:
         visit.give(upload("IMG_1.HEIC", b"\0\0\0\x18ftypheic" + bytes(50), ""))
@@ -148,6 +223,17 @@ class TestVisits:
         assert visit.page.inner_text("#title") == visit.page.title() == "Hats & caps"
         assert visit.page.inner_text("#description") == "Tells hats from caps."
         visit.context.close()
+
+
+class _Posted:
+    """What the page's Python program calls as `requests`."""
+
+    url = ""
+
+    @classmethod
+    def post(cls, url: str, **_: Any) -> Any:
+        cls.url = url
+        return SimpleNamespace(json=lambda: {"predictions": []})
 
 
 @pytest.mark.browser
