@@ -141,7 +141,7 @@ def _preload(settings: Settings) -> None:
 
     preload(settings.image_formats)
     if settings.engine != "tensorflow":
-        from classifier.engines import litert_c
+        from classifier import litert_c
 
         litert_c.preload()
 

@@ -6,22 +6,52 @@ import math
 import os
 from typing import TYPE_CHECKING
 
-from classifier.arrays import zeros
+from classifier.arrays import floats, zeros
 from classifier.bundles.serving import parse_serving
 from classifier.documents import blamed
 from classifier.engines.engine import Loaded
 from classifier.errors import ModelError
+from classifier.litert_c import FLOAT32, LiteRtError, Program
 from classifier.phases import Phases
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Buffer
+    from collections.abc import Buffer, Sequence
     from mmap import mmap
 
     from classifier.bundles.compiled import Report
 
 MEGABYTES_A_CORE = 1769
 """Lambda gives a function one whole core for each 1,769 MB of memory ("Configure Lambda function memory")."""
+
+
+class CompiledModel(Program):
+    """A classifier: one input, float32 as its outputs."""
+
+    elements = (FLOAT32,)
+
+    def _open(self, data: bytes | mmap, threads: int, shapes: Sequence[tuple[int, ...]]) -> None:
+        super()._open(data, threads, shapes)
+        if len(self.inputs) != 1:
+            raise LiteRtError(f"the model has {len(self.inputs)} inputs, expected one")
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        shape: tuple[int, ...] = self.inputs[0].layout.shape
+        return shape
+
+    def run(self, picture: Buffer) -> tuple[array[float], ...]:
+        """The outputs, each flat float32, for an input of `input_shape`: C-contiguous float32, of as many numbers.
+
+        ValueError if it has another size, LiteRtError if running fails.
+        """
+        self.put(0, picture)
+        self.compute()
+        return tuple(map(self._read, range(len(self.outputs))))
+
+    def _read(self, index: int) -> array[float]:
+        with self.output(index) as memory:
+            return floats(memory)
 
 
 class LiteRtEngine:
@@ -31,8 +61,6 @@ class LiteRtEngine:
 
     def __init__(self, model: bytes | mmap, threads: int) -> None:
         """LiteRtError if LiteRT can't run the model."""
-        from classifier.engines.litert_c import CompiledModel
-
         self.data = model
         self._model = CompiledModel(model, threads)
 

@@ -154,14 +154,14 @@ class Preprocessing(Record, kw_only=True):
             if value not in ("keras", False, None, "none")
         }
 
-    def to_array(self, pixels: bytes) -> memoryview[float]:
+    def to_array(self, pixels: bytes | bytearray) -> memoryview[float]:
         """Turn height x width x channels bytes (RGB, gray or RGBA) into the model's input: a picture of `shape`.
 
         The operations and their order are those of Keras's numpy path, so the result is the same to the last bit.
         Four times as many bytes are the input itself, which pipelines of floats make (pictures/pipelines/finish.py).
         """
         if len(pixels) == FLOAT_BYTES * math.prod(self.shape):
-            return shaped(bytearray(pixels), self.shape)
+            return shaped(pixels if isinstance(pixels, bytearray) else bytearray(pixels), self.shape)
         return scaled(pixels, self.shape, self.steps(), reverse=self.reverses)
 
     def steps(self) -> Steps:

@@ -53,7 +53,7 @@ class DecodedImage(Record):
     `shown` is the picture for people, in RGB, if that was asked for and could be had of the same decoding.
     """
 
-    pixels: bytes
+    pixels: bytes | bytearray
     format: str
     width: int
     height: int
@@ -83,14 +83,13 @@ def _shown(image: Image, width: int, height: int, orientation: int) -> Image | N
     return small and _upright(small, orientation)
 
 
-def _pixels(image: Image, orientation: int, spec: Preprocessing) -> bytes:
+def _pixels(image: Image, orientation: int, spec: Preprocessing) -> bytes | bytearray:
     """The decoded picture upright, as 8 bits of the model's colours and size, or finished as floats."""
     if spec.pixels == "tensorflow":
         from classifier.pictures.pipelines import decoders, tensorflow_pixels
-        from classifier.pictures.pipelines.finish import finished
 
         samples = decoders.tensorflow_samples(image, spec.color, lambda whole: _upright(whole, orientation))
-        return finished(tensorflow_pixels.resized(samples, spec), spec)
+        return tensorflow_pixels.picture(samples, spec)
     image = _upright(image, orientation)
     if spec.pixels == "opencv":
         from classifier.pictures.pipelines import decoders, opencv_pixels
@@ -102,11 +101,10 @@ def _pixels(image: Image, orientation: int, spec: Preprocessing) -> bytes:
     else:
         image = _resized(converted(image, _MODES[spec.color]), spec)  # some palettes break only in conversion
     if spec.own:
-        from classifier.pictures.pipelines.finish import finished
         from classifier.pictures.pipelines.samples import Plain
-        from classifier.pictures.pipelines.tensorflow_pixels import resized
+        from classifier.pictures.pipelines.tensorflow_pixels import picture
 
-        return finished(resized(Plain(image), spec), spec)
+        return picture(Plain(image), spec)
     return standardized(image, spec)
 
 

@@ -24,7 +24,7 @@ type Steps = tuple[tuple[str, Numbers], ...]
 """`subtract` and `divide` by numbers, in the order in which they are done."""
 
 
-def scaled(pixels: bytes, shape: tuple[int, ...], steps: Steps, *, reverse: bool) -> memoryview[float]:
+def scaled(pixels: bytes | bytearray, shape: tuple[int, ...], steps: Steps, *, reverse: bool) -> memoryview[float]:
     """Pixels of uint8, interleaved channels last, as a picture (see `classifier.arrays`) of `shape` after `steps`.
 
     The result is numpy's to the last bit: float32 at each step, numbers as float32. `reverse` turns the channels round

@@ -34,6 +34,21 @@ def finished(planes: Sequence[Image], spec: Preprocessing) -> bytes:
     return mixed.tobytes()
 
 
+def finished_mixed(numbers: bytearray, spec: Preprocessing) -> bytes | bytearray:
+    """The same for numbers that are interleaved already, in the order red, green, blue."""
+    from PIL import Image as Pillow
+
+    plain = spec.standardize == "none" and not spec.reverses
+    if plain and not spec.steps():
+        return numbers
+    (height, width), channels = spec.size, spec.channels
+    if plain and all(len(scalars) == 1 for _, scalars in spec.steps()):
+        return _scaled(Pillow.frombytes("F", (width * channels, height), numbers), spec, 0).tobytes()
+    mixed = array("f", numbers)
+    planes = [mixed[channel::channels].tobytes() for channel in range(channels)]
+    return finished([Pillow.frombytes("F", (width, height), plane) for plane in planes], spec)
+
+
 def _scaled(plane: Image, spec: Preprocessing, channel: int) -> Image:
     for operation, numbers in spec.steps():
         number = numbers[channel % len(numbers)]

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-BYTES = {"L": 1, "RGB": 3, "F": 4}
+BYTES = {"L": 1, "RGB": 3, "RGBA": 4, "F": 4}
 """Bytes of a pixel."""
+_AFFINE, _NEAREST = 0, 0
+"""`Image.Transform.AFFINE`, `Image.Resampling.NEAREST`."""
 ROW_COST = 20_000
 """Bytes that are copied in the time that it takes to cut out one row."""
 
@@ -44,6 +46,46 @@ class Pick(Record):
     def span(cls, first: int, end: int) -> Self:
         """Consecutive rows or columns."""
         return cls(tuple(range(first, end)), 1.0, float(first), ())
+
+    def cut(self, first: int, end: int) -> Pick:
+        """Some of them."""
+        blank = tuple(place - first for place in self.blank if first <= place < end)
+        return Pick.of(self.indices[first:end], self.step, self.start + first * self.step, blank)
+
+    def runs(self) -> list[tuple[int, int, float, float]]:
+        """From which place to which one, with what step and start, Pillow's arithmetic takes them: later ones win."""
+        single = [(place, place + 1, 0.0, self.indices[place] + 0.5) for place in self.wrong]
+        return [(0, len(self.indices), self.step, self.start), *single]
+
+
+type Copy = tuple[tuple[int, int, int, int], tuple[float, float, float, float, float, float]]
+"""A box of an image to fill, and the affine transform that says with what."""
+
+
+def copies(rows: Pick, columns: Pick, top: int) -> list[Copy]:
+    """How rows x columns of an image come to the left edge of another one, from its row `top` on."""
+    return [
+        ((left, top + upper, right, top + lower), (wide, 0.0, x, 0.0, tall, y))
+        for upper, lower, tall, y in rows.runs()
+        for left, right, wide, x in columns.runs()
+    ]
+
+
+def copy(source: Image, target: Image, wanted: Sequence[Copy]) -> None:
+    """Copy pixels between images of one mode; Pillow's own `transform` makes a new image each time."""
+    taken, transform = source.im, target.im.transform
+    for box, affine in wanted:
+        transform(box, taken, _AFFINE, affine, _NEAREST, 0)
+
+
+def band(image: Image, name: str) -> bytes:
+    """One channel's bytes; `tobytes` would join them out of pieces."""
+    from PIL import _imaging as core
+
+    encoder = core.raw_encoder(image.mode, name, 0, 1)
+    encoder.setimage(image.im, (0, 0, *image.size))
+    data: bytes = encoder.encode(image.width * image.height)[2]
+    return data
 
 
 def gather_columns(image: Image, columns: Pick) -> Image:

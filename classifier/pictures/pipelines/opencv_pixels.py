@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from classifier.pictures.pipelines import axes
-from classifier.pictures.pipelines.floats import along_columns, along_rows, combined, floats, lerp, weighted
+from classifier.pictures.pipelines.bilinear import interpolated
+from classifier.pictures.pipelines.floats import combined, weighted
 from classifier.pictures.pipelines.geometry import axes_of
 from classifier.pictures.pipelines.samples import Plain
 
@@ -22,26 +23,15 @@ def resized(image: Image, spec: Preprocessing) -> Image:
 
     tall, wide = (axis.part for axis in axes_of(spec, image.height, image.width))
     if spec.filter == "nearest":
-        planes = Plain(image).at([axes.opencv_nearest(tall)], [axes.opencv_nearest(wide)])[0]
-    elif spec.filter == "linear":
-        planes = [_eight_bits(plane) for plane in _linear(image, axes.opencv_linear(tall), axes.opencv_linear(wide))]
-    else:
-        shrinks = tall.size >= tall.outputs and wide.size >= wide.outputs
-        taps = _taps(spec.filter, tall, shrinks=shrinks), _taps(spec.filter, wide, shrinks=shrinks)
-        planes = [_eight_bits(weighted(plane, *taps)) for plane in image.split()]
+        return Plain(image).at([axes.opencv_nearest(tall)], [axes.opencv_nearest(wide)])[0]
+    if spec.filter == "linear":
+        numbers = interpolated(Plain(image), axes.opencv_linear(tall), axes.opencv_linear(wide))
+        mixed = Pillow.frombytes("F", (wide.kept * spec.channels, tall.kept), numbers)
+        return Pillow.frombytes(image.mode, (wide.kept, tall.kept), _eight_bits(mixed).tobytes())
+    shrinks = tall.size >= tall.outputs and wide.size >= wide.outputs
+    taps = _taps(spec.filter, tall, shrinks=shrinks), _taps(spec.filter, wide, shrinks=shrinks)
+    planes = [_eight_bits(weighted(plane, *taps)) for plane in image.split()]
     return Pillow.merge(image.mode, planes) if len(planes) > 1 else planes[0]
-
-
-def _linear(image: Image, tall: axes.Pair, wide: axes.Pair) -> list[Image]:
-    height, width = len(tall.fraction), len(wide.fraction)
-    across, down = along_columns(wide.fraction, 2 * height), along_rows(tall.fraction, width)
-    left, right = Plain(image).at([tall.low, tall.high], [wide.low, wide.high])
-    planes = []
-    for one, other in zip(left, right, strict=True):
-        both = lerp(floats(one), floats(other), across)
-        upper, lower = both.crop((0, 0, width, height)), both.crop((0, height, width, 2 * height))
-        planes.append(lerp(upper, lower, down))
-    return planes
 
 
 def _taps(name: str, part: Part, *, shrinks: bool) -> Taps:

@@ -7,12 +7,12 @@ and colour conversion (jdcolor.c) are done here, in numbers that are exact in fl
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Protocol
 
 from classifier.pictures.pipelines.axes import rounded
 from classifier.pictures.pipelines.floats import along_columns, along_rows, combined, floats, lerp, plus
-from classifier.pictures.pipelines.gather import Pick, blackened, gather_columns, gather_rows
+from classifier.pictures.pipelines.gather import BYTES, Pick, blackened, copies, copy, gather_columns, gather_rows
 
 if TYPE_CHECKING:
     from array import array
@@ -38,8 +38,10 @@ class Samples(Protocol):
     def width(self) -> int: ...
     @property
     def height(self) -> int: ...
-    def at(self, rows: Sequence[Pick], columns: Sequence[Pick]) -> list[list[Image]]:
-        """For each pick of columns the channels (L) of all picks of rows one below the other; blank is black."""
+    @property
+    def channels(self) -> int: ...
+    def at(self, rows: Sequence[Pick], columns: Sequence[Pick]) -> list[Image]:
+        """For each pick of columns the pixels of all picks of rows one below the other; blank is black."""
 
     def whole(self) -> Image:
         """All of it, RGB or L."""
@@ -51,12 +53,22 @@ class Plain:
     def __init__(self, image: Image) -> None:
         self._image = image
         self.width, self.height = image.size
+        self.channels = BYTES[image.mode]
 
-    def at(self, rows: Sequence[Pick], columns: Sequence[Pick]) -> list[list[Image]]:
+    def at(self, rows: Sequence[Pick], columns: Sequence[Pick]) -> list[Image]:
         """See Samples."""
-        taken = gather_rows([self._image], _joined(rows))
-        blank = _blank(rows)
-        return [list(blackened(gather_columns(taken, column), blank, column.blank).split()) for column in columns]
+        from PIL import Image as Pillow
+
+        found = []
+        for column in columns:
+            height, wanted = 0, []
+            for pick in rows:
+                wanted += copies(pick, column, height)
+                height += len(pick.indices)
+            taken = Pillow.new(self._image.mode, (len(column.indices), height))
+            copy(self._image, taken, wanted)
+            found.append(blackened(taken, _blank(rows), column.blank))
+        return found
 
     def whole(self) -> Image:
         """See Samples."""
@@ -64,29 +76,37 @@ class Plain:
 
 
 class FastJpeg:
-    """A JPEG decoded to YCbCr with chroma replicated `across` times and `down` times."""
+    """A JPEG decoded to YCbCr with chroma replicated `across` times and `down` times; `fancy_` where it is smoothed."""
+
+    channels = 3
 
     def __init__(self, image: Image, across: int, down: int) -> None:
+        self.image = image
         self.width, self.height = image.size
         self._across, self._down = across, down
-        self._luma, *chroma = image.split()
-        self._chroma = [plane.reduce((across, down)) if across * down > 1 else plane for plane in chroma]
-        self._fancy_across = across == 2 and self._chroma[0].width > 2  # jdsample.c: not worth it for less
-        self._fancy_down = down == 2 and (across == 1 or self._fancy_across)
+        self.fancy_across = across == 2 and self.width > 4  # jdsample.c: not worth it for two columns as stored
+        self.fancy_down = down == 2 and (across == 1 or self.fancy_across)
 
-    def at(self, rows: Sequence[Pick], columns: Sequence[Pick]) -> list[list[Image]]:
+    @cached_property
+    def _planes(self) -> tuple[Image, list[Image]]:
+        """Luma, and both chroma planes as they are stored."""
+        luma, *chroma = self.image.split()
+        factors = (self._across, self._down)
+        return luma, [plane.reduce(factors) if factors != (1, 1) else plane for plane in chroma]
+
+    def at(self, rows: Sequence[Pick], columns: Sequence[Pick]) -> list[Image]:
         """See Samples: the pixels of libjpeg with its fast DCT."""
         from PIL import Image as Pillow
 
         wanted, blank = _joined(rows), _blank(rows)
-        luma, chroma = gather_rows([self._luma], wanted), self._terms(self._chroma_rows(wanted))
+        luma, chroma = gather_rows([self._planes[0]], wanted), self._terms(self._chroma_rows(wanted))
         height = len(wanted)
         found = []
         for column in columns:
             both = self._chroma_columns(chroma, wanted, column)
             blue, red = both.crop((0, 0, both.width, height)), both.crop((0, height, both.width, 2 * height))
             merged = Pillow.merge("RGB", (gather_columns(luma, column), blue, red)).convert("RGB", _MATRIX)
-            found.append(list(blackened(merged, blank, column.blank).split()))
+            found.append(blackened(merged, blank, column.blank))
         return found
 
     def whole(self) -> Image:
@@ -96,18 +116,19 @@ class FastJpeg:
         canvas = Pillow.new("RGB", (self.width, self.height))
         for top in range(0, self.height, STRIP):
             rows = Pick.span(top, min(top + STRIP, self.height))
-            canvas.paste(Pillow.merge("RGB", self.at([rows], [Pick.span(0, self.width)])[0]), (0, top))
+            canvas.paste(self.at([rows], [Pick.span(0, self.width)])[0], (0, top))
         return canvas
 
     def _chroma_rows(self, rows: Sequence[int]) -> Image:
         """Both chroma planes at those rows, as wide as they are stored; with fancy upsampling as floats."""
-        if not self._fancy_down:
-            return gather_rows(self._chroma, [row // self._down for row in rows])
-        last = self._chroma[0].height - 1
+        chroma = self._planes[1]
+        if not self.fancy_down:
+            return gather_rows(chroma, [row // self._down for row in rows])
+        last = chroma[0].height - 1
         return lerp(
-            floats(gather_rows(self._chroma, [max((row - 1) // 2, 0) for row in rows])),
-            floats(gather_rows(self._chroma, [min((row + 1) // 2, last) for row in rows])),
-            along_rows(rounded([0.25 if row % 2 else 0.75 for row in rows] * 2), self._chroma[0].width),
+            floats(gather_rows(chroma, [max((row - 1) // 2, 0) for row in rows])),
+            floats(gather_rows(chroma, [min((row + 1) // 2, last) for row in rows])),
+            along_rows(rounded([0.25 if row % 2 else 0.75 for row in rows] * 2), chroma[0].width),
         )
 
     def _terms(self, plane: Image) -> tuple[Image, Image]:
@@ -116,18 +137,18 @@ class FastJpeg:
         What libjpeg adds before it truncates changes with the column's parity p: 8 - p sixteenths, or 1 + p fourths.
         With the second sample's share s = 0.75 - p / 2 that is `added` + `more` * s.
         """
-        if not self._fancy_across:
+        if not self.fancy_across:
             return plane, plane
-        added, more = (13 / 32, 1 / 8) if self._fancy_down else (5 / 8, -1 / 2)
+        added, more = (13 / 32, 1 / 8) if self.fancy_down else (5 / 8, -1 / 2)
         plane = floats(plane)
         return plus(plane, added), plus(plane, added + more)
 
     def _chroma_columns(self, terms: tuple[Image, Image], rows: Sequence[int], column: Pick) -> Image:
         """Those columns of both chroma planes, as bytes; without columns to make, what is added follows the rows."""
         first, second = terms
-        if not self._fancy_across:
+        if not self.fancy_across:
             plane = gather_columns(first, _stored(column, self._across))
-            if not self._fancy_down:
+            if not self.fancy_down:
                 return plane
             halves = along_rows(rounded([0.5 if row % 2 else 0.25 for row in rows] * 2), plane.width)
             return combined(lambda v: v["plane"] + v["halves"], plane=plane, halves=halves).convert("L")

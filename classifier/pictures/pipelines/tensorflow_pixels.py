@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from classifier.pictures.pipelines import axes
-from classifier.pictures.pipelines.floats import along_columns, along_rows, floats, lerp, weighted
-from classifier.pictures.pipelines.gather import Pick
+from classifier.arrays import FLOAT_BYTES
+from classifier.pictures.pipelines import axes, bilinear
+from classifier.pictures.pipelines.finish import finished, finished_mixed
+from classifier.pictures.pipelines.floats import floats, weighted
 from classifier.pictures.pipelines.geometry import Axis, axes_of
 
 if TYPE_CHECKING:
@@ -19,47 +20,40 @@ if TYPE_CHECKING:
     from classifier.pictures.pipelines.samples import Samples
     from classifier.pictures.preprocessing import Preprocessing
 
-ROWS_AT_ONCE = 64
-"""Rows of output that are made together: their planes stay in the processor's second cache."""
 _PILLOW = {"bilinear": "BILINEAR", "bicubic": "BICUBIC", "lanczos3": "LANCZOS"}
 """Antialiased kernels that Pillow has, on float planes, in one step of C."""
 
 
-def resized(samples: Samples, spec: Preprocessing) -> list[Image]:
-    """The model's input as float planes of 0 to 255, one a channel."""
+def picture(samples: Samples, spec: Preprocessing) -> bytes | bytearray:
+    """The model's input: height x width x channels float32, with the channels' order, scale and standardisation."""
     tall, wide = axes_of(spec, samples.height, samples.width)
+    if spec.filter == "bilinear" and not spec.antialias and tall.part.kept and wide.part.kept:
+        mixed = _mixed(bilinear.tensorflow(samples, tall.part, wide.part), tall, wide, spec.channels)
+        return finished_mixed(mixed, spec)
+    return finished(_planes(samples, spec, tall, wide), spec)
+
+
+def _planes(samples: Samples, spec: Preprocessing, tall: Axis, wide: Axis) -> list[Image]:
+    """Float planes of 0 to 255, one a channel."""
     if not tall.part.kept or not wide.part.kept:
         return [_canvas(tall, wide) for _ in range(spec.channels)]
     if spec.filter == "nearest":
-        planes = samples.at([axes.nearest(tall.part)], [axes.nearest(wide.part)])[0]
-    elif spec.filter == "bilinear" and not spec.antialias:
-        planes = _bilinear(samples, axes.bilinear(tall.part), axes.bilinear(wide.part))
-    else:
-        planes = [_filtered(plane, spec, tall.part, wide.part) for plane in samples.whole().split()]
-    return [_placed(floats(plane), tall, wide) for plane in planes]
+        planes = samples.at([axes.nearest(tall.part)], [axes.nearest(wide.part)])[0].split()
+        return [_placed(floats(plane), tall, wide) for plane in planes]
+    planes = samples.whole().split()
+    return [_placed(_filtered(plane, spec, tall.part, wide.part), tall, wide) for plane in planes]
 
 
-def _bilinear(samples: Samples, tall: axes.Pair, wide: axes.Pair) -> list[Image]:
-    from PIL import Image as Pillow
-
-    height, width = len(tall.fraction), len(wide.fraction)
-    planes: list[Image] = []
-    for top in range(0, height, ROWS_AT_ONCE):
-        end = min(height, top + ROWS_AT_ONCE)
-        rows = _cut(tall.low, top, end), _cut(tall.high, top, end)
-        across, down = along_columns(wide.fraction, 2 * (end - top)), along_rows(tall.fraction[top:end], width)
-        left, right = samples.at(rows, [wide.low, wide.high])
-        planes = planes or [Pillow.new("F", (width, height)) for _ in left]
-        for plane, one, other in zip(planes, left, right, strict=True):
-            both = lerp(floats(one), floats(other), across)
-            upper, lower = both.crop((0, 0, width, end - top)), both.crop((0, end - top, width, 2 * (end - top)))
-            plane.paste(lerp(upper, lower, down), (0, top))
-    return planes
-
-
-def _cut(rows: Pick, first: int, end: int) -> Pick:
-    blank = tuple(place - first for place in rows.blank if first <= place < end)
-    return Pick(rows.indices[first:end], rows.step, rows.start, (), blank)
+def _mixed(numbers: bytearray, tall: Axis, wide: Axis, channels: int) -> bytearray:
+    """Interleaved float32 put where they belong."""
+    if (tall.part.kept, wide.part.kept) == (tall.outputs, wide.outputs):
+        return numbers
+    pixel = channels * FLOAT_BYTES
+    canvas, length = bytearray(tall.outputs * wide.outputs * pixel), wide.part.kept * pixel
+    for row in range(tall.part.kept):
+        first = ((tall.offset + row) * wide.outputs + wide.offset) * pixel
+        canvas[first : first + length] = numbers[row * length : (row + 1) * length]
+    return canvas
 
 
 def _filtered(plane: Image, spec: Preprocessing, tall: Part, wide: Part) -> Image:

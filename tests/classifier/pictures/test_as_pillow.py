@@ -54,7 +54,7 @@ def shown_by_us(data: bytes) -> tuple[tuple[int, int], bytes] | None:
         done = decoding.decode(picture, Preprocessing(size=size[::-1]), LIMITS)
     except ImageError:
         return None
-    return (done.width, done.height), done.pixels
+    return (done.width, done.height), bytes(done.pixels)
 
 
 JPEGS = {

@@ -58,8 +58,8 @@ def _run_model(demo: Path) -> float:
     from classifier.bundles.reader import Bundle
     from classifier.compiling import compiler
     from classifier.engines.keras_engine import open_keras
-    from classifier.engines.litert_c import KNOWN_VERSIONS
     from classifier.engines.litert_engine import open_litert
+    from classifier.litert_c import KNOWN_VERSIONS
     from classifier.pictures.decode import decode
     from classifier.pictures.headers.inspection import inspect
     from classifier.pictures.headers.picture import ImageLimits
@@ -71,7 +71,7 @@ def _run_model(demo: Path) -> float:
     sample = sorted((demo / "samples").rglob("*.jpg"))[0]
     report, files = compiler.compile_bundle(bundle, [sample.read_bytes()])
     if (version := report.versions["ai_edge_litert"]) not in KNOWN_VERSIONS:
-        raise SystemExit(f"ai-edge-litert {version}: classifier/engines/litert_c.py knows {', '.join(KNOWN_VERSIONS)}")
+        raise SystemExit(f"ai-edge-litert {version}: classifier/litert_c.py knows {', '.join(KNOWN_VERSIONS)}")
     expected = _plain_keras(demo, sample)
     differences = []
     for loaded in (open_keras(bundle), open_litert(files["float32"], report)):

@@ -1,4 +1,4 @@
-"""LiteRT's C API by ctypes: one compiled model, its input and its outputs. The only module that calls `libLiteRt.so`.
+"""LiteRT's C API by ctypes: one compiled model, its inputs and its outputs. The only module that calls `libLiteRt.so`.
 
 No numpy, no Python wrapper of LiteRT's: that is a third of a cold start. Types are those of the headers under
 `litert/c/` (https://github.com/google-ai-edge/LiteRT), which do not promise to stay: `KNOWN_VERSIONS` are those that
@@ -14,56 +14,27 @@ import sys
 import threading
 from contextlib import ExitStack, contextmanager, suppress
 from ctypes import POINTER, byref, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint, c_uint32, c_void_p
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from classifier.arrays import FLOAT_BYTES, floats
+from classifier.arrays import FLOAT_BYTES
 
 if TYPE_CHECKING:
-    from array import array
-    from collections.abc import Buffer, Iterator
+    from collections.abc import Buffer, Iterator, Sequence
 
 KNOWN_VERSIONS = ("2.3.0",)
 PACKAGE, LIBRARY = "ai_edge_litert", f"libLiteRt.{'dylib' if sys.platform == 'darwin' else 'so'}"
 
 _MAX_RANK = 8
-_FLOAT32 = 1
+FLOAT32, _UINT8 = 1, 3
+_ELEMENT_BYTES = {FLOAT32: FLOAT_BYTES, _UINT8: 1}
 _CPU = 1
 _READ, _WRITE = 0, 1
 _INT = 2
 _AUTO_REGISTER, _MIN_SEVERITY = 24, 25
 _ERRORS_ONLY = 3
 _GIVE_BACK_S = 0.002
-
-STATUSES = {
-    1: "invalid argument",
-    2: "memory allocation failure",
-    3: "runtime failure",
-    4: "missing input tensor",
-    5: "unsupported",
-    6: "not found",
-    7: "timeout expired",
-    8: "wrong version",
-    9: "unknown error",
-    10: "already exists",
-    100: "cancelled",
-    500: "file I/O error",
-    501: "invalid flatbuffer",
-    502: "dynamic loading error",
-    503: "serialization error",
-    504: "compilation error",
-    1000: "index out of bounds",
-    1001: "invalid type",
-    1002: "invalid graph",
-    1003: "graph modification error",
-    4000: "unsupported runtime version",
-    4001: "unsupported compiler version",
-    4002: "incompatible byte code version",
-    5000: "shape inference not supported",
-    5001: "shape inference failed",
-}
-"""`LiteRtStatus` of litert_common.h, as far as running a model can meet it."""
 
 
 class LiteRtError(RuntimeError):
@@ -94,6 +65,11 @@ class _Layout(ctypes.Structure):
 class _TensorType(ctypes.Structure):
     _fields_ = (("element", c_int), ("layout", _Layout))
 
+    @property
+    def nbytes(self) -> int:
+        count: int = math.prod(self.layout.shape)
+        return count * _ELEMENT_BYTES[self.element]
+
 
 _Destructor = ctypes.CFUNCTYPE(None, c_void_p)
 _Handle = POINTER(c_void_p)
@@ -114,6 +90,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "CreateCompiledModel": (c_void_p, c_void_p, c_void_p, _Handle),
     "GetCompiledModelInputBufferRequirements": (c_void_p, c_size_t, c_size_t, _Handle),
     "GetCompiledModelOutputBufferRequirements": (c_void_p, c_size_t, c_size_t, _Handle),
+    "CompiledModelResizeInputTensorNonStrict": (c_void_p, c_size_t, c_size_t, POINTER(c_int), c_size_t),
     "GetCompiledModelOutputTensorLayouts": (c_void_p, c_size_t, c_size_t, POINTER(_Layout), ctypes.c_bool),
     "CreateManagedTensorBufferFromRequirements": (c_void_p, POINTER(_TensorType), c_void_p, _Handle),
     "LockTensorBuffer": (c_void_p, _Handle, c_int),
@@ -123,25 +100,27 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
 _DESTRUCTORS = ("Model", "Options", "CompiledModel", "TensorBuffer")
 
 
-class CompiledModel:
-    """A model ready to run on the CPU: float32 in and out, one input, one call at a time.
+class Program:
+    """Arithmetic ready to run on the CPU: inputs of float32 or bytes, outputs of float32, one call at a time.
 
     `data` is the flatbuffer, as bytes or as a private writable mapping of a file (`mmap.ACCESS_COPY`): of the latter,
-    pages whose weights XNNPACK has packed are given back while it goes on. It is kept as long as the model.
+    pages whose weights XNNPACK has packed are given back while it goes on. It is kept as long as the program.
     """
 
-    def __init__(self, data: bytes | mmap.mmap, threads: int) -> None:
-        """LiteRtError if LiteRT can't run it, or if it has not one float32 input and only float32 outputs."""
+    elements: tuple[int, ...] = (FLOAT32, _UINT8)
+
+    def __init__(self, data: bytes | mmap.mmap, threads: int, shapes: Sequence[tuple[int, ...]] = ()) -> None:
+        """`shapes` are the inputs' own where they are not the file's. LiteRtError if LiteRT can't run it so."""
         self._owned = ExitStack()
         self._data = data
         self._library = _library()
         try:
-            self._open(data, threads)
+            self._open(data, threads, shapes)
         except BaseException:
             self.close()
             raise
 
-    def _open(self, data: bytes | mmap.mmap, threads: int) -> None:
+    def _open(self, data: bytes | mmap.mmap, threads: int, shapes: Sequence[tuple[int, ...]]) -> None:
         self._environment = environment = _environment()  # two threads that come first may each make one
         address, self._pinned = _address(data)
         model = self._made("Model", "CreateModelFromBuffer", environment, address, len(data))
@@ -149,30 +128,42 @@ class CompiledModel:
         with _given_back(data):
             self._compiled = self._made("CompiledModel", "CreateCompiledModel", environment, model, options)
         inputs, outputs = _tensors(model, "Input"), _tensors(model, "Output")
-        if len(inputs) != 1:
-            raise LiteRtError(f"the model has {len(inputs)} inputs, expected one")
+        for index, shape in enumerate(shapes):
+            _resize(self._compiled, index, shape, inputs[index].layout)
         layouts = (_Layout * len(outputs))()
         _call("GetCompiledModelOutputTensorLayouts", self._compiled, 0, len(outputs), layouts, True)
         for tensor, layout in zip(outputs, layouts, strict=True):
             tensor.layout = layout
-        self._inputs = self._buffers("Input", inputs)
-        self._outputs = self._buffers("Output", outputs)
-        self.input_shape = inputs[0].layout.shape
-        self.output_shapes = tuple(tensor.layout.shape for tensor in outputs)
+        self._inputs, self.inputs = self._buffers("Input", inputs), inputs
+        self._outputs, self.outputs = self._buffers("Output", outputs), outputs
 
-    def run(self, picture: Buffer) -> tuple[array[float], ...]:
-        """The outputs, each flat float32, for an input of `input_shape`: C-contiguous float32, of as many numbers.
+    @property
+    def output_shapes(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(tensor.layout.shape for tensor in self.outputs)
 
-        ValueError if it has another size, LiteRtError if running fails.
-        """
-        given = memoryview(picture).cast("B")
-        with self._locked(self._inputs[0], self.input_shape, _WRITE) as memory:
-            if given.nbytes != memory.nbytes:
-                shape = self.input_shape
-                raise ValueError(f"{given.nbytes} bytes were given, an input of {shape} takes {memory.nbytes}")
-            memory[:] = given
-        _call("RunCompiledModel", self._compiled, 0, 1, self._inputs, len(self._outputs), self._outputs)
-        return tuple(map(self._read, self._outputs, self.output_shapes))
+    def put(self, index: int, *parts: Buffer) -> None:
+        """Fill an input with the parts, one after the other; it keeps them. ValueError if they are of another size."""
+        with self._locked(self._inputs[index], self.inputs[index], _WRITE) as memory:
+            given = [memoryview(part).cast("B") for part in parts]
+            count = sum(part.nbytes for part in given)
+            if count != memory.nbytes:
+                shape = self.inputs[index].layout.shape
+                raise ValueError(f"{count} bytes were given, an input of {shape} takes {memory.nbytes}")
+            start = 0
+            for part in given:
+                memory[start : start + part.nbytes] = part
+                start += part.nbytes
+
+    def compute(self) -> None:
+        """Make the outputs of what was put last; LiteRtError if that fails."""
+        counts = len(self._inputs), len(self._outputs)
+        _call("RunCompiledModel", self._compiled, 0, counts[0], self._inputs, counts[1], self._outputs)
+
+    @contextmanager
+    def output(self, index: int) -> Iterator[memoryview[int]]:
+        """The bytes of an output, to be copied meanwhile: C-contiguous float32."""
+        with self._locked(self._outputs[index], self.outputs[index], _READ) as memory:
+            yield memory
 
     def close(self) -> None:
         """Free everything that LiteRT holds; the model can't be run afterwards."""
@@ -180,10 +171,6 @@ class CompiledModel:
 
     def __del__(self) -> None:
         self.close()
-
-    def _read(self, buffer: int | None, shape: tuple[int, ...]) -> array[float]:
-        with self._locked(buffer, shape, _READ) as memory:
-            return floats(memory)
 
     def _made(self, kind: str, function: str, *given: Any) -> c_void_p:  # noqa: ANN401 - what C takes
         """The handle that a function makes, freed with the model."""
@@ -205,7 +192,7 @@ class CompiledModel:
     def _buffers(self, kind: str, tensors: list[_TensorType]) -> ctypes.Array[c_void_p]:
         made = (c_void_p * len(tensors))()
         for index, tensor in enumerate(tensors):
-            if tensor.element != _FLOAT32 or min(tensor.layout.shape, default=1) < 1:
+            if tensor.element not in self.elements or min(tensor.layout.shape, default=1) < 1:
                 raise LiteRtError(f"{kind.lower()} {index}: element type {tensor.element}, shape {tensor.layout.shape}")
             requirements = c_void_p()
             _call(f"GetCompiledModel{kind}BufferRequirements", self._compiled, 0, index, byref(requirements))
@@ -214,12 +201,11 @@ class CompiledModel:
         return made
 
     @contextmanager
-    def _locked(self, buffer: int | None, shape: tuple[int, ...], mode: int) -> Iterator[memoryview[int]]:
+    def _locked(self, buffer: int | None, tensor: _TensorType, mode: int) -> Iterator[memoryview[int]]:
         address = c_void_p()
         _call("LockTensorBuffer", buffer, byref(address), mode)
         try:
-            bytes_ = ctypes.c_ubyte * (math.prod(shape) * FLOAT_BYTES)
-            yield memoryview(bytes_.from_address(address.value or 0)).cast("B")
+            yield memoryview(_bytes(tensor.nbytes).from_address(address.value or 0)).cast("B")
         finally:
             _call("UnlockTensorBuffer", buffer)
 
@@ -246,6 +232,17 @@ def _tensors(model: c_void_p, kind: str) -> list[_TensorType]:
         _call("GetRankedTensorType", tensor, byref(type_))
         found.append(type_)
     return found
+
+
+@lru_cache(64)
+def _bytes(count: int) -> type[ctypes.Array[ctypes.c_ubyte]]:
+    return ctypes.c_ubyte * count
+
+
+def _resize(compiled: c_void_p, index: int, shape: tuple[int, ...], layout: _Layout) -> None:
+    dimensions = (c_int * len(shape))(*shape)
+    _call("CompiledModelResizeInputTensorNonStrict", compiled, 0, index, dimensions, len(shape))
+    layout.rank, layout.dimensions[: len(shape)] = len(shape), shape
 
 
 def _address(data: bytes | mmap.mmap) -> tuple[c_void_p, Any]:
@@ -313,4 +310,6 @@ def _library() -> ctypes.CDLL:
 def _call(name: str, *given: Any) -> None:  # noqa: ANN401 - what C takes
     status = getattr(_library(), f"LiteRt{name}")(*given)
     if status:
+        from classifier.litert_statuses import STATUSES
+
         raise LiteRtError(f"LiteRt{name}: {STATUSES.get(status, 'unknown status')} ({status})")

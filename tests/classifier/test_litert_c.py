@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 
 from classifier import arrays
-from classifier.engines.litert_c import KNOWN_VERSIONS, CompiledModel, LiteRtError
+from classifier.engines.litert_engine import CompiledModel
+from classifier.litert_c import KNOWN_VERSIONS, LiteRtError
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 SHAPE = (12, 12, 3)
 
 
@@ -109,7 +110,7 @@ def test_it_is_ready_again_with_other_threads_and_from_a_file(
 THREADS = """
 import os, sys
 from classifier import arrays
-from classifier.engines.litert_c import CompiledModel
+from classifier.engines.litert_engine import CompiledModel
 
 counts = []
 for threads in (1, 3):
@@ -162,7 +163,7 @@ def _resident() -> int:
 PEAK = """
 import mmap, sys
 from classifier import arrays
-from classifier.engines.litert_c import CompiledModel
+from classifier.engines.litert_engine import CompiledModel
 
 def resident(what):
     return int(next(line for line in open("/proc/self/status") if line.startswith(what)).split()[1]) * 1024
@@ -201,7 +202,7 @@ def test_the_pinned_version_is_known() -> None:
 
 QUIET = """
 import sys
-from classifier.engines.litert_c import CompiledModel
+from classifier.engines.litert_engine import CompiledModel
 try:
     CompiledModel(b"x" * 100, 1)
 except RuntimeError as error:
