@@ -1,7 +1,8 @@
 """Whether what people send is still what the model was published for: `drift PLACE --captures s3://IMAGE-BUCKET`.
 
 Pictures that the service kept by chance (`capture=0.01`), and that the version at PLACE answered, are held against
-reference.json, which `publish --against` or `--sample` recorded: shares of labels, scores, brightness, size, aspect.
+reference.json, which `publish --against` or `--sample` recorded: shares of labels, scores, brightness, size, aspect,
+and where they were recorded the features of the model's last but one layer, which Keras computes here once more.
 It says what moved by more than chance, and draws it. Code 1 means that something moved. `--record` takes what was kept
 as the reference from now on instead, when the pictures of publishing were none of the traffic's kind.
 """
@@ -9,29 +10,38 @@ as the reference from now on instead, when the pictures of publishing were none 
 from __future__ import annotations
 
 import random
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifier.errors import ClassifierError
+from classifier.phases import Phases
 from lifecycle import record
 from lifecycle.errors import PlaceError, UsageError
 from lifecycle.place import find_place
 from lifecycle.timeline import BY_HAND, read_timeline
 from lifecycle.traffic.kept import find_captures, list_kept, read_kept, since
-from lifecycle.traffic.measures import Measured, measure
+from lifecycle.traffic.measures import LIMITS, Measured, measure
 from lifecycle.traffic.reference import Reference, read_reference, write_reference
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from lifecycle.console import Console
     from lifecycle.place import Place
+    from lifecycle.traffic.features import Row
     from lifecycle.traffic.kept import Kept
 
+    type OfPicture = Callable[[bytes, int], Row]
+
 MOST_READ = 2_000
+READ_S = 600.0
 LEAST = 30
 """Fewer pictures than this say nothing that chance could not."""
+NO_FEATURES = (
+    "          the model's features were not recorded, so they are not compared; --record keeps them from now on"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +65,9 @@ def run(options: argparse.Namespace, console: Console) -> int:
             f"nothing was recorded of {version} when it was published: publish with --against or --sample, or take "
             "what was kept until now as the reference, with --record"
         )
-    now, others = _measured(captures, version, options, console)
+    wanted = reference is None or bool(reference.measured.features)
+    features = _features(place, version, console) if wanted else None
+    now, others = _measured(captures, version, features, options, console)
     if reference is None:
         return _record(place, version, now, console, dry_run=options.dry_run)
     return _compare(options, (place, version), reference, now, others, console)
@@ -69,7 +81,31 @@ def _version(place: Place, asked: str | None) -> str:
     return version
 
 
-def _measured(captures: Place, version: str, options: argparse.Namespace, console: Console) -> tuple[Measured, int]:
+def _features(place: Place, version: str, console: Console) -> OfPicture | None:
+    """What gives the features of a picture's bytes, where the published model is Keras's; a warning where it isn't."""
+    from classifier.engines.keras_engine import load
+    from lifecycle.labelled import model_input
+    from lifecycle.traffic.features import features_of
+
+    timeline = read_timeline(place)
+    console.progress("loading the model by Keras, for the features of its last but one layer")
+    try:
+        bundle = timeline.store.bundles.read(timeline.named(version).snapshot(place.prefix), time.monotonic() + READ_S)
+        model = load(bundle, Phases())
+        features = features_of(bundle, model)
+    except ClassifierError as error:
+        console.warn(f"features are not compared: {error}")
+        return None
+    if features is None:
+        console.warn("features are not compared: there is no single layer before the model's last one")
+        return None
+    preprocessing = model.serving.preprocessing
+    return lambda data, orientation: features(model_input(data, preprocessing, LIMITS, orientation))
+
+
+def _measured(
+    captures: Place, version: str, features: OfPicture | None, options: argparse.Namespace, console: Console
+) -> tuple[Measured, int]:
     """What was kept of the version by chance, and how many pictures others answered."""
     listed = list_kept(captures, options.since)
     wanted = listed.ids
@@ -78,21 +114,26 @@ def _measured(captures: Place, version: str, options: argparse.Namespace, consol
     console.progress(f"reading {len(wanted)} of {len(listed.ids)} pictures of {captures.url}")
     kept = [one for one in read_kept(captures, listed, wanted, console) if one.record["why"] == "drawn"]
     own = [one for one in kept if one.version == version]
-    rows = list(_rows(own, console))
+    found = list(_rows(own, features, console))
+    rows = [row for row, _ in found]
     if len(rows) < LEAST:
         unsure = len(wanted) - len(kept)
         raise PlaceError(
             f"{len(rows)} pictures of {version} were drawn by chance, and {LEAST} are needed to say anything"
             + (f"; {unsure} were kept for another reason: capture=0.01,unsure draws some as well" if unsure else "")
         )
-    return Measured.of(rows), len(kept) - len(own)
+    return Measured.of(rows, [each for _, each in found if each is not None]), len(kept) - len(own)
 
 
-def _rows(kept: Iterable[Kept], console: Console) -> Iterable[tuple[str, dict[str, float]]]:
+def _rows(
+    kept: Iterable[Kept], features: OfPicture | None, console: Console
+) -> Iterable[tuple[tuple[str, dict[str, float]], Row | None]]:
     for one in kept:
         orientation = one.record["image"].get("orientation", 1)
+        orientation = orientation if isinstance(orientation, int) else 1
         try:
-            yield one.predicted, measure(one.data, one.score, orientation if isinstance(orientation, int) else 1)
+            numbers = measure(one.data, one.score, orientation)
+            yield (one.predicted, numbers), features(one.data, orientation) if features else None
         except (ClassifierError, OSError) as error:
             console.warn(f"{one.request_id} is left out: {error}")
 
@@ -139,6 +180,7 @@ def _compare(
         f"Model    {version}; {counts[1]} pictures kept by chance, {others} more of other versions left out",
         f"Against  {counts[0]} pictures of {reference.of}, recorded {reference.recorded}",
         *found.lines(),
+        *([] if reference.measured.features else [NO_FEATURES]),
         f"Verdict  {_verdict([each.name for each in found.moved])}",
         f"Picture  {path}",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import replace
 from typing import TYPE_CHECKING
 
 from lifecycle.errors import UsageError
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from classifier.bundles.serving import Serving
     from classifier.engines.engine import Engine
+    from classifier.pictures.headers.picture import ImageLimits
     from classifier.pictures.preprocessing import Preprocessing
     from lifecycle.console import Console
 
@@ -33,14 +35,22 @@ def labelled(folder: Path, indices: Mapping[str, int]) -> list[tuple[Path, int]]
     return pictures
 
 
-def model_input(data: bytes, preprocessing: Preprocessing) -> memoryview[float]:
-    """The model's input, by the function's own decoder; ImageError and its kin for what no request could send."""
+def model_input(
+    data: bytes, preprocessing: Preprocessing, limits: ImageLimits | None = None, orientation: int = 1
+) -> memoryview[float]:
+    """The model's input, by the function's own decoder; ImageError and its kin for what no request could send.
+
+    `orientation` is EXIF's, where the bytes have lost it.
+    """
     from classifier.pictures.decode import decode
     from classifier.pictures.headers.inspection import inspect
     from classifier.pictures.headers.picture import ImageLimits
 
-    limits = ImageLimits()
-    return preprocessing.to_array(decode(inspect(data, limits), preprocessing, limits).pixels)
+    limits = limits or ImageLimits()
+    picture = inspect(data, limits)
+    if 1 < orientation <= 8:  # EXIF's numbers
+        picture = replace(picture, orientation=orientation)
+    return preprocessing.to_array(decode(picture, preprocessing, limits).pixels)
 
 
 def answered(

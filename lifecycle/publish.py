@@ -31,6 +31,7 @@ from lifecycle.preparing import (
 )
 from lifecycle.release import Release, as_bundle, put_release, usable_report
 from lifecycle.timeline import read_timeline
+from lifecycle.traffic.features import features_of
 from lifecycle.traffic.reference import record_pictures, write_reference
 
 if TYPE_CHECKING:
@@ -200,7 +201,9 @@ def _prepare_keras(
     return Prepared(
         release=Release(files=files, source=found.text, facts=facts, report=report, compiled=compiled),
         samples=shown,
-        reference=record_pictures(model.serving, served, samples, options.against, console),
+        reference=record_pictures(
+            model.serving, served, samples, options.against, console, lambda: features_of(as_bundle(files), model)
+        ),
     )
 
 

@@ -149,7 +149,7 @@ def load(bundle: Bundle, phases: Phases, room: model_memory.Room = model_memory.
         shape = _shape(architecture, served)
         preprocessing = parse_preprocessing(given, shape)
         with phases.measure("trace"):
-            call, module = _traced(model, preprocessing.shape, _own_shape(architecture, preprocessing), indices)
+            call, module = traced(model, preprocessing.shape, own_shape(architecture, preprocessing), indices)
         largest = _largest_layer(module.serve.get_concrete_function())
         room.for_layers(
             sum(variable.dtype.size * variable.shape.num_elements() for variable in module.variables_kept), largest
@@ -212,7 +212,7 @@ def _shape(architecture: Architecture, outputs: Sequence[OutputShape]) -> ModelS
     return ModelShape(height, width, channels or 0, units, outputs[0].activation, row, tuple(outputs), resizes)
 
 
-def _own_shape(architecture: Architecture, preprocessing: Preprocessing) -> tuple[int, ...]:
+def own_shape(architecture: Architecture, preprocessing: Preprocessing) -> tuple[int, ...]:
     """The shape in which the model takes one picture: its batch of one, then what the architecture says."""
     own = architecture.input_shapes[0]
     height, width, channels = preprocessing.shape[1:]
@@ -274,7 +274,7 @@ def _build(architecture: Architecture, weights: bytes | mmap, check: Callable[[i
     return load_model(architecture, weights, check)
 
 
-def _traced(
+def traced(
     model: Any,  # noqa: ANN401
     shape: tuple[int, ...],
     own: tuple[int, ...],

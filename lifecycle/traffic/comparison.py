@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from lifecycle.traffic.chance import Share, compare_numbers, compare_shares, holm
+from lifecycle.traffic.chance import Share, compare_clouds, compare_numbers, compare_shares, holm
 from lifecycle.traffic.measures import NUMBERS
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 CHANCE = 0.01
 """One in a hundred comparisons of traffic that did not move says that something did."""
 MOST_NAMED = 5
+FEATURES = "features"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +71,16 @@ def compare(before: Measured, now: Measured) -> Comparison:
     """Hold `now` against `before`."""
     shares = compare_shares(before.labels, now.labels)
     tests = {name: compare_numbers(before.numbers[name], now.numbers[name]) for name in NUMBERS}
+    if before.features and now.features:
+        tests[FEATURES] = compare_clouds(before.features, now.features)
     corrected = holm([shares.p, *(p for _, p in tests.values())])
     plain = [Moved("labels", shares.chi_square, corrected[0], "")]
     for (name, (distance, _)), p in zip(tests.items(), corrected[1:], strict=True):
+        if name == FEATURES:
+            plain.append(
+                Moved(name, distance, p, f"the model's own, of its last but one layer (distance {distance:.2g})")
+            )
+            continue
         middle = median(before.numbers[name]), median(now.numbers[name])
         told = f"{NUMBERS[name]}: median {middle[0]:.3g} -> {middle[1]:.3g} (distance {distance:.2f})"
         plain.append(Moved(name, distance, p, told))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
+from lifecycle.traffic.comparison import FEATURES
 from lifecycle.traffic.measures import NUMBERS
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ def draw(title: str, before: Measured, now: Measured, found: Comparison) -> str:
     lines += ['<rect width="100%" height="100%" fill="white"/>', _text(20, 24, title, size=15)]
     lines.append(_text(20, 44, "gray: recorded; blue: kept since; red: moved by more than chance"))
     moved = {each.name for each in found.moved}
+    for features in (each for each in found.found if each.name == FEATURES):
+        text = f"{FEATURES}: {features.told}"
+        lines.append(_text(20, height - 8, text, color=RED if FEATURES in moved else BLACK))
     named = {share.label for share in found.moved_labels}
     most = max((max(share.before, share.now) for share in labels), default=1) or 1
     for row, share in enumerate(labels):

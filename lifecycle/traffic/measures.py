@@ -20,24 +20,32 @@ NUMBERS = {
 }
 """What is compared beside the labels, as people read it."""
 SIDE = 64
-_LIMITS = ImageLimits(formats=("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF"))
+LIMITS = ImageLimits(formats=("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "AVIF"))
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Columns of the same length: the best label of each picture, and NUMBERS by name."""
+    """Columns of the same length: the best label of each picture, and NUMBERS by name.
+
+    `features` are the model's own of each picture (lifecycle/traffic/features.py); empty where they are not known.
+    """
 
     labels: tuple[str, ...]
     numbers: Mapping[str, tuple[float, ...]]
+    features: tuple[tuple[float, ...], ...] = ()
 
     @classmethod
-    def of(cls, rows: Sequence[tuple[str, Mapping[str, float]]]) -> Measured:
+    def of(
+        cls, rows: Sequence[tuple[str, Mapping[str, float]]], features: Sequence[tuple[float, ...]] = ()
+    ) -> Measured:
         """Of one label and one number of each kind a picture."""
-        return cls(tuple(label for label, _ in rows), {name: tuple(row[name] for _, row in rows) for name in NUMBERS})
+        columns = {name: tuple(row[name] for _, row in rows) for name in NUMBERS}
+        return cls(tuple(label for label, _ in rows), columns, tuple(features))
 
     def as_dict(self) -> dict[str, Any]:
         """As reference.json holds it."""
-        return {"labels": list(self.labels), **{name: list(column) for name, column in self.numbers.items()}}
+        columns = {name: list(column) for name, column in self.numbers.items()}
+        return {"labels": list(self.labels), **columns, **({"features": self.features} if self.features else {})}
 
 
 def measure(data: bytes, score: float, orientation: int | None = None) -> dict[str, float]:
@@ -48,7 +56,7 @@ def measure(data: bytes, score: float, orientation: int | None = None) -> dict[s
     """
     from PIL import Image
 
-    picture = inspect(data, _LIMITS)
+    picture = inspect(data, LIMITS)
     with Image.open(io.BytesIO(picture.data)) as opened:
         opened.draft("L", (SIDE, SIDE))
         width, height = picture.width or opened.width, picture.height or opened.height

@@ -11,10 +11,11 @@ from classifier.errors import ClassifierError
 from lifecycle import record
 from lifecycle.marks import read_beside
 from lifecycle.release import VERSIONS, put
+from lifecycle.traffic.features import WIDTH
 from lifecycle.traffic.measures import NUMBERS, Measured, measure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from classifier.bundles.serving import Serving
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from lifecycle.console import Console
     from lifecycle.place import Place
     from lifecycle.serving_options import Sample
+    from lifecycle.traffic.features import Features, Row
 
 NAME = "reference.json"
 MOST_PICTURES = 1_000
@@ -44,16 +46,23 @@ class Reference:
 
 
 def record_pictures(
-    serving: Serving, engine: Engine, samples: Sequence[Sample], folder: Path | None, console: Console
+    serving: Serving,
+    engine: Engine,
+    samples: Sequence[Sample],
+    folder: Path | None,
+    console: Console,
+    find_features: Callable[[], Features | None] = lambda: None,
 ) -> Reference | None:
     """What --against's pictures, or else --sample's, are to the engine that will serve; None without any."""
     if folder is None and not samples:
         return None
     console.progress("recording what pictures and answers are like, for `drift`")
     pictures = _of_folder(folder) if folder else [sample.data for sample in samples]
-    rows = [found for data in pictures if (found := _row(serving, engine, data))]
+    features = find_features()
+    found = [row for data in pictures if (row := _row(serving, engine, features, data))]
     of = f"--against {folder.name}" if folder else "--sample"
-    return Reference(measured=Measured.of(rows), of=of, recorded=record.now()) if rows else None
+    rows, own = [row for row, _ in found], [each for _, each in found if each is not None]
+    return Reference(measured=Measured.of(rows, own), of=of, recorded=record.now()) if rows else None
 
 
 def _of_folder(folder: Path) -> Iterable[bytes]:
@@ -65,12 +74,15 @@ def _of_folder(folder: Path) -> Iterable[bytes]:
     return (paths[len(paths) * place // count].read_bytes() for place in range(count))
 
 
-def _row(serving: Serving, engine: Engine, data: bytes) -> tuple[str, dict[str, float]] | None:
+def _row(
+    serving: Serving, engine: Engine, features: Features | None, data: bytes
+) -> tuple[tuple[str, dict[str, float]], Row | None] | None:
     from lifecycle.labelled import model_input
 
     try:
-        (best, *_) = serving.predictions(engine.predict(model_input(data, serving.preprocessing)), 1)
-        return best["label"], measure(data, best["score"])
+        picture = model_input(data, serving.preprocessing)
+        (best, *_) = serving.predictions(engine.predict(picture), 1)
+        return (best["label"], measure(data, best["score"])), features(picture) if features else None
     except ClassifierError:
         return None  # as no request could send it
 
@@ -91,7 +103,10 @@ def read_reference(place: Place, version: str) -> Reference | None:
         numbers = {name: tuple(map(float, document[name])) for name in NUMBERS}
         if {len(column) for column in numbers.values()} != {len(document["labels"])} or not document["labels"]:
             raise ValueError("its columns differ in length, or are empty")
-        measured = Measured(tuple(document["labels"]), numbers)
+        features = tuple(tuple(map(float, row)) for row in document.get("features", []))
+        if features and (len(features) != len(document["labels"]) or {len(row) for row in features} != {WIDTH}):
+            raise ValueError(f"its features are not {WIDTH} numbers for each picture")
+        measured = Measured(tuple(document["labels"]), numbers, features)
     return Reference(measured=measured, of=document["of"], recorded=document["recorded"])
 
 

@@ -59,9 +59,9 @@ def converted(model: Any) -> bytes:
     """A Keras model in TensorFlow Lite's form, of one picture at a time."""
     import tensorflow as tf
 
-    from classifier.engines.keras_engine import _traced
+    from classifier.engines.keras_engine import traced
 
-    _, module = _traced(model, (1, *SHAPE), (1, *SHAPE), [0])
+    _, module = traced(model, (1, *SHAPE), (1, *SHAPE), [0])
     converter = tf.lite.TFLiteConverter.from_concrete_functions([module.serve.get_concrete_function()], module)
     return bytes(converter.convert())
 

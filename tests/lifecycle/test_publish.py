@@ -75,6 +75,7 @@ def test_samples_are_scored_by_both_engines(place: Place, sources: Path, capsys:
     recorded = read_reference(place, told["version"])
     assert recorded is not None
     assert (recorded.of, recorded.measured.labels) == ("--sample", (best[1]["label"],))
+    assert [len(row) for row in recorded.measured.features] == [32]
     assert recorded.measured.numbers["score"] == pytest.approx((best[1]["score"],), abs=1e-5)
     published = record.read_current(place)
     assert published is not None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from itertools import combinations
 from math import comb
+from statistics import pstdev
 
 import pytest
 
 from lifecycle.traffic import chance
-from lifecycle.traffic.chance import REST, compare_numbers, compare_shares, holm
+from lifecycle.traffic.chance import REST, RIDGE, compare_clouds, compare_numbers, compare_shares, holm
 
 
 @pytest.fixture(autouse=True)
@@ -95,3 +96,24 @@ def test_a_thousand_labels_are_dealt_within_memory(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(chance, "DEALS", 99)
     labels = [f"label {number % 1000}" for number in range(6000)]
     assert compare_shares(labels, labels[:5000]).p > 0.05
+
+
+def test_the_energy_distance_is_scipys_and_its_p_the_share_of_dealings() -> None:
+    before, now = [0.0, 1, 3, 4], [5.0, 6, 8, 2, 9]
+    seen, p = compare_clouds([(each,) for each in before], [(each,) for each in now])
+    # SciPy 1.17.1: energy_distance(before, now) ** 2 == 4.13; ours is in units of the spread of all.
+    scale = pstdev([*before, *now]) * (1 + RIDGE**2) ** 0.5
+    assert seen == pytest.approx(4.13 / scale, rel=1e-5)
+
+    def distance(mine: tuple[int, ...]) -> float:
+        values = [*before, *now]
+        first, second = [values[i] for i in mine], [each for i, each in enumerate(values) if i not in mine]
+        means = [
+            sum(abs(x - y) for x in one for y in other) / (len(one) * len(other))
+            for one, other in ((first, second), (first, first), (second, second))
+        ]
+        return 2 * means[0] - means[1] - means[2]
+
+    dealt = [distance(mine) for mine in combinations(range(9), 4)]
+    assert distance((0, 1, 2, 3)) == pytest.approx(4.13)
+    assert p == pytest.approx(sum(one >= 4.13 - 1e-6 for one in dealt) / len(dealt), abs=0.01)

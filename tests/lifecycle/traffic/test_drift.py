@@ -29,8 +29,13 @@ LABELS = ["dress", "hat", "pants", "shirt", "shoes"]
 SHARES = [0.15, 0.1, 0.3, 0.25, 0.2]
 
 
-def traffic(seed: int, count: int, shares: Sequence[float] = SHARES, darker: float = 0.0) -> Measured:
-    """Pictures and answers as chance deals them: four sizes, so with many ties."""
+def traffic(
+    seed: int, count: int, shares: Sequence[float] = SHARES, darker: float = 0.0, other: float | None = None
+) -> Measured:
+    """Pictures and answers as chance deals them: four sizes, so with many ties.
+
+    With `other` there are features: classes far apart, and one direction in which pictures differ by that little.
+    """
     chance = random.Random(seed)
     rows = []
     for label in chance.choices(LABELS, shares, k=count):
@@ -42,7 +47,13 @@ def traffic(seed: int, count: int, shares: Sequence[float] = SHARES, darker: flo
             "aspect": width / height,
         }
         rows.append((label, numbers))
-    return Measured.of(rows)
+    if other is None:
+        return Measured.of(rows)
+    features = [
+        (*(5.0 * (label == each) + chance.gauss(0, 0.5) for each in LABELS), chance.gauss(other, 0.3))
+        for label, _ in rows
+    ]
+    return Measured.of(rows, features)
 
 
 def test_a_planted_shift_of_one_class_is_named_and_nothing_else() -> None:
@@ -58,8 +69,17 @@ def test_darker_pictures_are_named_too() -> None:
 
 
 def test_ten_draws_of_the_same_traffic_are_left_in_peace() -> None:
-    found = [compare(traffic(seed, 400), traffic(100 + seed, 250)) for seed in range(10)]
+    found = [compare(traffic(seed, 400, other=0), traffic(100 + seed, 250, other=0)) for seed in range(10)]
     assert [each.moved for each in found] == [[]] * 10
+    assert {len(each.found) for each in found} == {6}
+
+
+def test_a_shift_that_only_the_models_features_show_is_named() -> None:
+    found = compare(traffic(1, 400, other=0), traffic(2, 250, other=0.2))
+    assert [each.name for each in found.moved] == ["features"]
+    assert found.moved[0].told.startswith("the model's own, of its last but one layer (distance 0.")
+    without = compare(traffic(1, 400), traffic(2, 250, other=0.2))
+    assert [each.name for each in without.found] == ["labels", "score", "brightness", "megapixels", "aspect"]
 
 
 @cache
@@ -100,11 +120,13 @@ def test_the_loop_from_a_recorded_reference_to_what_moved(home: Place, bucket: B
     assert main(["drift", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["moved"], told["pictures"], told["of_other_versions"]) == ([], 36, 3)
+    assert len(told["compared"]) == 5
     keep(bucket, version, ["shoes"] * 36, brightness=40)
     assert main(["drift", "--picture", "moved.svg"]) == 1
     said = capsys.readouterr().out
     assert "MOVED     labels      hat 50.0% -> 0.0%; shoes 50.0% -> 100.0%, which chance does" in said
     assert "labels, brightness moved by more than chance" in said
+    assert "the model's features were not recorded, so they are not compared" in said
     drawn = ET.fromstring(Path("moved.svg").read_text())  # noqa: S314 - our own
     texts = {element.text: element.get("fill") for element in drawn.iter() if element.tag.endswith("text")}
     assert (texts["hat"], texts["brightness, 0 to 1"], texts["width / height"]) == ("#dc2626", "#dc2626", "black")
@@ -128,6 +150,9 @@ def test_too_few_pictures_and_none_drawn_by_chance_are_said(home: Place, bucket:
         b'{"recorded": "t", "of": "x", "labels": ["a"]}',
         json.dumps({"recorded": "t", "of": "x", **traffic(1, 5).as_dict(), "score": [1]}).encode(),
         json.dumps({"recorded": "t", "of": "x", **traffic(1, 5).as_dict(), "aspect": ["x"] * 5}).encode(),
+        json.dumps({"recorded": "t", "of": "x", **traffic(1, 5).as_dict(), "features": [[1.0] * 32] * 4}).encode(),
+        json.dumps({"recorded": "t", "of": "x", **traffic(1, 5).as_dict(), "features": [[1.0] * 31] * 5}).encode(),
+        json.dumps({"recorded": "t", "of": "x", **traffic(1, 5).as_dict(), "features": [3] * 5}).encode(),
     ],
 )
 def test_a_reference_that_is_none_is_refused(home: Place, bucket: Bucket, document: bytes, capsys: Any) -> None:
