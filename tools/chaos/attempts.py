@@ -55,7 +55,10 @@ def cause(attempt: Attempt, spans: Iterable[Span], kills: Iterable[Kill], warm: 
         killed = any(attempt.began - NOTICED_S <= kill.at <= attempt.ended for kill in kills)
         return "sandbox killed" if killed else ""
     for span in spans:
-        by_key = attempt.case.by_key and code in span.fault.by_key and span.touches(attempt)
+        known = span.fault.by_key
+        if attempt.case.form == "feedback" and known:
+            known |= {"503 storage_unavailable"}  # it writes, too: what is denied or gone then is no missing picture
+        by_key = attempt.case.by_key and code in known and span.touches(attempt)
         cold = _among(code, span.fault.cold) and span.touches(attempt, AFTER_S) and attempt.request_id not in warm
         if by_key or cold:
             return span.fault.name

@@ -50,22 +50,22 @@ class FaultyS3:
 
     def answer(self, request: _Handler) -> None:
         """Answer one request as the fault of this moment has it; OSError ends the connection."""
-        fault = self.fault
+        fault, body = self.fault, request.rfile.read(int(request.headers.get("content-length", 0)))
         call = S3Call(
             is_list="list-type=" in request.path or "versions" in request.path.partition("?")[2],
             path=request.path.partition("?")[0],
             headers={name.lower(): value for name, value in request.headers.items()},
-            peer=Peer(request.connection, self._stopping),
-            forward=lambda: self._forward(request.path, dict(request.headers.items())),
+            peer=(_HeadPeer if request.command == "HEAD" else Peer)(request.connection, self._stopping),
+            forward=lambda: self._forward(request.command, request.path, dict(request.headers.items()), body),
             over=lambda: self.fault is not fault,
             chance=self._chance,
         )
         (fault.behave if fault else pass_on)(call)
 
-    def _forward(self, target: str, headers: dict[str, str]) -> bytes:
+    def _forward(self, method: str, target: str, headers: dict[str, str], sent: bytes) -> bytes:
         connection = HTTPConnection(self._upstream, timeout=30)
         try:
-            connection.request("GET", target, headers=headers)
+            connection.request(method, target, body=sent or None, headers=headers)
             reply = connection.getresponse()
             body = reply.read()
         finally:
@@ -75,8 +75,17 @@ class FaultyS3:
         return "\r\n".join(lines).encode() + body
 
 
+class _HeadPeer(Peer):
+    """A client that asked for a head: an error's body is not for it."""
+
+    def send(self, data: bytes) -> None:
+        """The head alone."""
+        head, end, _ = data.partition(b"\r\n\r\n")
+        super().send(head + end)
+
+
 class _Handler(RequestHandler):
-    """The functions only ever read: what they write, the compile function writes."""
+    """What functions ask of S3: they read models and pictures, and keep some of the latter."""
 
     s3: FaultyS3
 
@@ -85,3 +94,5 @@ class _Handler(RequestHandler):
             self.s3.answer(self)
         except OSError:
             self.close_connection = True
+
+    do_HEAD = do_PUT = do_GET  # noqa: N815 - names that http.server asks for
