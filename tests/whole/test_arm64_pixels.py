@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = [
-    pytest.mark.skipif(
-        not os.environ.get("FULL"), reason="minutes, and Debian's packages are fetched: FULL=1"
-    ),
+    pytest.mark.skipif(not os.environ.get("FULL"), reason="minutes, and Debian's packages are fetched: FULL=1"),
     pytest.mark.skipif(platform.machine() != "x86_64", reason="compares arm64 with x86-64"),
 ]
 SIZE = [96, 80]
