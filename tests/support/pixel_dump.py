@@ -18,7 +18,7 @@ SCORED = 3
 
 def main(pictures: Path, pipelines: Path, model: Path, out: Path) -> None:
     """Pillow and LiteRT are all that is needed. All in this process: an emulated Python can't start another."""
-    from classifier.engines.litert_c import CompiledModel
+    from classifier.engines.litert_engine import CompiledModel
     from classifier.pictures.headers.inspection import inspect
     from classifier.pictures.headers.picture import ImageLimits
     from classifier.pictures.preprocessing import Preprocessing
