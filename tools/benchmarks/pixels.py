@@ -40,12 +40,14 @@ def run(options: Options) -> Result:
         path.write_bytes(data)
         found = [_measured(str(path), rounds, options) for _ in range(processes)]
         for pipeline in PIPELINES:
-            warm = [median(one[pipeline]["warm"]) for one in found]
-            medians[f"{name}_{pipeline}_cpu_ms"] = median(warm)
             medians[f"{name}_{pipeline}_first_cpu_ms"] = median(one[pipeline]["first"] for one in found)
-            if pipeline != "keras":
-                pairs = zip(warm, (median(one["keras"]["warm"]) for one in found), strict=True)
-                ratios[f"{name}_{pipeline}_over_keras"] = median(own / keras for own, keras in pairs)
+            for what, end in (("warm", ""), ("input", "_input")):
+                own, keras = ([median(one[each][what]) for one in found] for each in (pipeline, "keras"))
+                medians[f"{name}_{pipeline}{end}_cpu_ms"] = median(own)
+                if pipeline != "keras":
+                    ratios[f"{name}_{pipeline}{end}_over_keras"] = median(
+                        a / b for a, b in zip(own, keras, strict=True)
+                    )
     notes = [f"{SAMPLE.name} to {SIZE[0]} x {SIZE[1]}, as JPEG, gray JPEG, PNG and JPEG of {LARGE[0]} x {LARGE[1]}"]
     return Result(name="pixels", runs=processes, medians=medians, ratios=ratios, notes=notes)
 
