@@ -93,7 +93,7 @@ def test_json_never_takes_more_memory_than_was_counted_and_not_much_less(name: s
     read_json(body, Budget(memory=most * 8))
 
 
-@pytest.mark.parametrize("name", SHAPES.keys() - {"one long text", "one long text with an emoji"})
+@pytest.mark.parametrize("name", [name for name in SHAPES if "one long text" not in name])
 def test_reading_json_ends_at_the_deadline(name: str) -> None:
     read_json(SHAPES[name], Budget(deadline=time.monotonic() + 60))
     with pytest.raises(RequestError) as refused:
