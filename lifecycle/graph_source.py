@@ -26,9 +26,11 @@ from lifecycle.outputs import output_facts, settled
 from lifecycle.preparing import (
     Prepared,
     answers,
+    check_input,
     compiled_facts,
     keras_engine,
     litert_engine,
+    states_numbers,
     warn_of_one_label,
 )
 from lifecycle.release import Release, as_bundle
@@ -46,7 +48,13 @@ if TYPE_CHECKING:
 
 
 def prepare(
-    source: GraphSource, asked: bytes, samples: Sequence[Sample], quantize: Sequence[str], console: Console
+    source: GraphSource,
+    asked: bytes,
+    samples: Sequence[Sample],
+    quantize: Sequence[str],
+    console: Console,
+    *,
+    yes: bool = False,
 ) -> Prepared:
     """Load the graph by TensorFlow, compile it, and hold that against it. ModelsError if it can't be served so."""
     from classifier.compiling.compile_job import FORM_FILES
@@ -58,6 +66,8 @@ def prepare(
     call, shape = _loaded(source, asked)
     pictures = [sample.data for sample in samples]
     model = _traced(call, shape, asked, pictures, console)
+    numbers = seen(model.serving.preprocessing, None, None)
+    check_input(model, numbers, stated=states_numbers(asked), decided=False, yes=yes, console=console)
     files = {
         "architecture.json": json.dumps(_stand_in(source, shape), indent=1).encode(),
         "model.weights.h5": _as_one_file(source.path),
@@ -77,7 +87,7 @@ def prepare(
         "source_sha256": sources.sha256_of(source.path),
         "labels": len(model.serving.labels),
         "outputs": [output_facts(head) for head in model.serving.heads],
-        "input": str(seen(model.serving.preprocessing, None, None)),
+        "input": str(numbers),
         "bytes": sum(map(len, files.values())),
         "agreement": {"source": _agreement(report, len(samples)), "compiled": compiled_facts(report)},
         "tools": dict(report.versions),

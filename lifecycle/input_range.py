@@ -14,7 +14,7 @@ from classifier.keras_json.graph import Array, Model, Tensor, tensors_in
 from classifier.keras_json.resizing import follower
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
     type Ends = NDArray[np.float64]
 
+SURE = 0.99
+"""A best score from which on an answer counts as saturated."""
 FLAT, WIDE, UNSCALED = 0.1, 400.0, 200.0
 """Numbers that span less are scaled twice; more, after scaling inside, were not scaled before; pixels as they are."""
+_NORMS = "BatchNormalization"
 _FAR = 20
 """Layers that may stand before the one that scales."""
 _PASS = frozenset(
@@ -65,6 +68,16 @@ class Seen:
             text += f"; {', '.join(self.inside)} inside the model: {self.after[0]:.4g} to {self.after[1]:.4g}"
         return text
 
+    @property
+    def contradicts(self) -> bool:
+        """Whether the layers inside can't have been meant for the numbers that the pipeline gives."""
+        return bool(self.inside) and self.after is not None and not FLAT <= self.span <= WIDE
+
+    @property
+    def unscaled(self) -> bool:
+        """Whether nothing is known to scale the pixels, neither the pipeline nor a layer."""
+        return self.given is not None and not self.inside and self.first != _NORMS and self.span > UNSCALED
+
     def doubt(self, preprocessing: Preprocessing, *, stated: bool) -> str:
         """What looks wrong, or nothing; `stated`: somebody said what training did to the pictures' numbers."""
         if self.given is None or self.after is None:
@@ -82,10 +95,11 @@ class Seen:
                 f"{names} inside the model makes numbers {numbers} of these pictures, so it seems to expect them "
                 "scaled before. Say --preprocessing unit, or how by --trained-with"
             )
-        if not self.inside and self.first not in ("", "BatchNormalization") and span > UNSCALED and not stated:
+        if self.unscaled and self.first and not stated:
             return (
-                f"the model gets pixels as they are, {numbers}, and has no layer that scales them. If training "
-                "divided them by 255 or called preprocess_input, say so by --preprocessing or --trained-with"
+                f"the model gets pixels as they are, {numbers}, and has no layer that scales them. If training divided "
+                'them by 255, say --trained-with "CALL(rescale=1/255)", with the call that read the pictures; or '
+                "preprocess_input=..., if that was called. If it did neither, say --preprocessing none"
             )
         return ""
 
@@ -192,10 +206,15 @@ def _keras_layer(model: Any, name: str) -> Any:  # noqa: ANN401 - Keras's
     return None
 
 
-def one_label_for_all(counts: Mapping[str, int], least: int = 5) -> str:
-    """What there is to doubt where so many different pictures all get one label; empty else."""
+def all_sure(best: Sequence[float]) -> bool:
+    """Whether all these pictures' best scores are saturated, as those of pixels that were not scaled are."""
+    return bool(best) and min(best) > SURE
+
+
+def one_label_for_all(counts: Mapping[str, int], *, sure: bool = False) -> str:
+    """What there is to doubt where five different pictures or more, or three of which all are `sure`, get one label."""
     total = sum(counts.values())
-    if total < least or len(counts) != 1:
+    if total < (3 if sure else 5) or len(counts) != 1:
         return ""
     (label,) = counts
     return (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lifecycle.errors import UsageError
 from lifecycle.input_range import one_label_for_all
 from lifecycle.labelled import known, labelled
-from lifecycle.preparing import keras_engine
+from lifecycle.preparing import NUMBERS, keras_engine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lifecycle.console import Console
     from lifecycle.evidence import Evidence
 
-DECIDING = ("pixels", "filter", "resize", "antialias", "resize_to", "scale", "mean", "std", "standardize")
+DECIDING = NUMBERS | {"pixels", "filter", "resize", "antialias", "resize_to"}
 
 
 def pipeline_of(
@@ -46,13 +46,18 @@ def pipeline_of(
     evidence = weigh(serving.preprocessing, scores, readable, console.progress)
     for line in evidence.lines():
         console.progress(line)
-    if not set(DECIDING) & set(json.loads(asked).get("preprocessing", {})):
+    if not decides(asked):
         serving = replace(serving, preprocessing=_decided(evidence, len(readable)))
         console.progress(f"taken for trained with: {evidence.best.pipeline.name}")
     elif better := evidence.better_than(serving.preprocessing):
         console.warn(f"what was asked for is not what fits best: that is {better.pipeline.name}")
     _warn_of_one_label(evidence, serving, console)
     return with_fields(model, serving=serving), {"pipeline": _kept(evidence)}
+
+
+def decides(asked: bytes) -> bool:
+    """Whether serving.json, as it was asked for, says which pipeline it is."""
+    return bool(DECIDING & set(json.loads(asked).get("preprocessing", {})))
 
 
 def _warn_of_one_label(evidence: Evidence, serving: Serving, console: Console) -> None:

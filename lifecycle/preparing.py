@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lifecycle.input_range import one_label_for_all
+from lifecycle.errors import ModelsError
+from lifecycle.input_range import all_sure, one_label_for_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
     from classifier.bundles.compiled import Report
     from classifier.bundles.serving import Serving
     from classifier.engines.engine import Engine
+    from classifier.engines.keras_engine import TracedModel
     from lifecycle.console import Console
+    from lifecycle.input_range import Seen
     from lifecycle.release import Release
     from lifecycle.serving_options import Sample
     from lifecycle.traffic.reference import Reference
@@ -70,6 +74,44 @@ def answers(sample: Sample, serving: Serving, engines: dict[str, Engine]) -> dic
     }
 
 
+NUMBERS = frozenset(("scale", "mean", "std", "standardize"))
+ALL_THE_SAME = "--yes publishes it all the same"
+
+
+def check_input(model: TracedModel, numbers: Seen, *, stated: bool, decided: bool, yes: bool, console: Console) -> None:
+    """Warn where the numbers that a model gets are in doubt; ModelsError where they can't be right, without `yes`.
+
+    They can't where layers inside contradict the pipeline, or where nobody has said that pixels stay as they are, and
+    the model is sure of whatever it is shown. `stated`: somebody said what training did to the pictures' numbers;
+    `decided`: pictures whose labels are known did.
+    """
+    doubt = numbers.doubt(model.serving.preprocessing, stated=stated)
+    saturated = numbers.unscaled and not stated and _saturated(model)
+    if saturated:
+        what = doubt or "nobody has said what training did to the pictures' numbers: say it by --trained-with"
+        doubt = f"{what}. Shown noise and ramps, the model is sure of each: its scores are saturated"
+    if doubt and (numbers.contradicts or saturated) and not (yes or decided):
+        raise ModelsError(f"refused: {doubt}. {ALL_THE_SAME}")
+    if doubt:
+        console.warn(doubt)
+
+
+def states_numbers(asked: bytes) -> bool:
+    """Whether serving.json, as it was asked for, says what is done to pictures' numbers."""
+    return bool(NUMBERS & set(json.loads(asked).get("preprocessing", {})))
+
+
+def _saturated(model: TracedModel) -> bool:
+    """Whether the model is sure of each generated picture but the black one, which scaling leaves as it is."""
+    from classifier.engines.probes import generated
+
+    serving, engine = model.serving, keras_engine(model.call)
+    if serving.output == "regression" or len(serving.labels) < 2:
+        return False
+    shown = list(generated(serving.preprocessing))[1:]
+    return all_sure([max(serving.first_scores(engine.predict(array))) for array in shown])
+
+
 def warn_of_one_label(
     samples: Sequence[Sample], shown: Sequence[Mapping[str, Any]], serving: Serving, console: Console
 ) -> None:
@@ -77,8 +119,9 @@ def warn_of_one_label(
     if serving.output == "regression" or len(serving.labels) < 2:
         return
     best = {
-        sample.data: [found[0]["label"] for name, found in answer.items() if name != "sample"][-1]
+        sample.data: [found[0] for name, found in answer.items() if name != "sample"][-1]
         for sample, answer in zip(samples, shown, strict=True)
     }
-    if doubt := one_label_for_all(Counter(best.values())):
+    sure = all_sure([found["score"] for found in best.values()])
+    if doubt := one_label_for_all(Counter(found["label"] for found in best.values()), sure=sure):
         console.warn(doubt)

@@ -8,7 +8,6 @@ nothing.
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,14 +18,16 @@ from lifecycle.console import Console, megabytes
 from lifecycle.errors import UsageError
 from lifecycle.input_range import seen
 from lifecycle.outputs import KINDS, output_facts
-from lifecycle.pipeline_choice import pipeline_of
+from lifecycle.pipeline_choice import decides, pipeline_of
 from lifecycle.place import Place, find_place
 from lifecycle.preparing import (
     Prepared,
     answers,
+    check_input,
     compiled_facts,
     keras_engine,
     litert_engine,
+    states_numbers,
     warn_of_one_label,
 )
 from lifecycle.release import Release, as_bundle, put_release, usable_report
@@ -85,6 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--quantize", nargs="*", default=[], choices=("float16", "int8"), help="smaller forms too")
     shares.add_arguments(parser)
+    parser.add_argument("--yes", action="store_true", help="publish although the pictures' numbers can't be right")
     parser.add_argument("--dry-run", action="store_true", help="convert and compare, but write nothing to S3")
 
 
@@ -155,7 +157,8 @@ def prepare(options: argparse.Namespace, place: Place | None, console: Console) 
             )
         from lifecycle import graph_source
 
-        return graph_source.prepare(found, serving_options.wanted(options, files), samples, options.quantize, console)
+        asked = serving_options.wanted(options, files)
+        return graph_source.prepare(found, asked, samples, options.quantize, console, yes=options.yes)
 
 
 def _prepare_keras(
@@ -177,8 +180,9 @@ def _prepare_keras(
     model, evidence = pipeline_of(options.against, asked, model, console)
     files["serving.json"] = serving_options.written_out(model.serving)
     numbers = seen(model.serving.preprocessing, found.architecture, model)
-    if doubt := numbers.doubt(model.serving.preprocessing, stated=_stated(asked, options)):
-        console.warn(doubt)
+    decided = bool(evidence) and not decides(asked)
+    stated = decided or states_numbers(asked)
+    check_input(model, numbers, stated=stated, decided=decided, yes=options.yes, console=console)
     release = Release(files=files, source=found.text)
     report, compiled = _compiled(release, pictures, options.quantize, place, console)
     facts = {
@@ -205,13 +209,6 @@ def _prepare_keras(
             model.serving, served, samples, options.against, console, lambda: features_of(as_bundle(files), model)
         ),
     )
-
-
-def _stated(asked: bytes, options: argparse.Namespace) -> bool:
-    """Whether somebody, or pictures, said what was done to pictures' numbers."""
-    numbers = {"scale", "mean", "std", "standardize"}
-    said = options.trained_with or options.against or options.preprocessing
-    return bool(said) or bool(numbers & set(json.loads(asked).get("preprocessing", {})))
 
 
 def _compiled(

@@ -21,7 +21,7 @@ FRONTS: dict[str, Front] = {"http": HttpApi(), "rest": RestApi(), "url": Functio
 
 PUBLISH = (
     *("--labels", "--preprocessing", "--size", "--trained-with", "--against", "--pixels", "--filter", "--resize"),
-    *("--color", "--scores", "--top-k", "--serving", "--sample", "--input", "--output", "--quantize"),
+    *("--color", "--scores", "--top-k", "--serving", "--sample", "--input", "--output", "--quantize", "--yes"),
 )
 """What goes on to `publish`: all of its options but those about a place in S3."""
 

@@ -5,7 +5,7 @@ import { Problem } from "./run.mjs";
 
 const OWN = ["-h", "--help", "--bundle", "--samples", "--port", "--s3-port", "--engine", "--stage", "--front", "--concurrency", "--set", "--strict", "--package", "--json-logs"];
 /** What goes on to `publish`, which makes a bundle of any other model: all of its options but those about a place in S3. */
-const PUBLISHED = ["--labels", "--preprocessing", "--size", "--trained-with", "--against", "--pixels", "--filter", "--resize", "--color", "--scores", "--top-k", "--serving", "--sample", "--input", "--output", "--quantize"];
+const PUBLISHED = ["--labels", "--preprocessing", "--size", "--trained-with", "--against", "--pixels", "--filter", "--resize", "--color", "--scores", "--top-k", "--serving", "--sample", "--input", "--output", "--quantize", "--yes"];
 const HELP = "All options: npm start -- --help";
 
 export function checkOptions(args) {

@@ -104,10 +104,71 @@ def test_what_depends_on_the_picture_has_no_range() -> None:
 
 
 @pytest.mark.parametrize(
-    ("counts", "doubted"), [({"cat": 5}, True), ({"cat": 4}, False), ({"cat": 9, "dog": 1}, False), ({}, False)]
+    ("counts", "sure", "doubted"),
+    [
+        ({"cat": 5}, False, True),
+        ({"cat": 4}, False, False),
+        ({"cat": 3}, True, True),
+        ({"cat": 2}, True, False),
+        ({"cat": 9, "dog": 1}, True, False),
+        ({}, False, False),
+    ],
 )
-def test_one_label_for_all_is_doubted_from_five_pictures_on(counts: dict[str, int], doubted: bool) -> None:
-    assert bool(one_label_for_all(counts)) == doubted
+def test_one_label_for_all_is_doubted_from_five_pictures_on_or_three_sure_ones(
+    counts: dict[str, int], sure: bool, doubted: bool
+) -> None:
+    assert bool(one_label_for_all(counts, sure=sure)) == doubted
+
+
+@pytest.fixture(scope="module")
+def saturating(tmp_path_factory: Any) -> Path:
+    """A model of pixels from 0 to 1: given 255 times as much it is sure of whatever it sees."""
+    import keras
+
+    path: Path = tmp_path_factory.mktemp("saturating") / "model.keras"
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.Flatten(), keras.layers.Dense(3, activation="softmax")]
+    )
+    model.layers[-1].set_weights([np.tile(np.array([0.0, 0.01, 0.03], np.float32), (192, 1)), np.zeros(3, np.float32)])
+    model.save(path)
+    return path
+
+
+@pytest.mark.tensorflow
+@pytest.mark.usefixtures("place")
+@pytest.mark.parametrize(
+    ("asked", "code", "says"),
+    [
+        ("--trained-with ImageDataGenerator", 1, "refused: the model gets pixels as they are"),
+        ("--trained-with image_dataset_from_directory", 1, "its scores are saturated"),
+        ("--trained-with tf.image", 1, "rescale=1/255"),
+        ("--trained-with opencv", 1, "--yes publishes it all the same"),
+        ("--trained-with opencv --yes", 0, "Warning: the model gets pixels as they are"),
+        ("--trained-with ImageDataGenerator(rescale=1/255)", 0, ""),
+        ("--trained-with load_img(preprocess_input=mobilenet_v2)", 0, ""),
+        ("--trained-with load_img --preprocessing none", 0, ""),
+    ],
+)
+def test_a_call_without_the_scaling_does_not_go_live_unless_told_to(
+    saturating: Path, asked: str, code: int, says: str, capsys: Any
+) -> None:
+    assert main(["publish", str(saturating), *asked.split(), "--dry-run"]) == code
+    told = capsys.readouterr().err
+    assert says in told if says else "Warning" not in told
+
+
+@pytest.mark.tensorflow
+@pytest.mark.usefixtures("place")
+def test_pictures_scaled_twice_are_refused_unless_told_to(tmp_path: Path, capsys: Any) -> None:
+    import keras
+
+    layers = [keras.Input((8, 8, 3)), keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(3)]
+    keras.Sequential(layers).save(tmp_path / "model.keras")
+    asked = ["publish", str(tmp_path / "model.keras"), "--scores", "logits", "--preprocessing", "unit", "--dry-run"]
+    assert main(asked) == 1
+    assert f"refused: {TWICE}" in capsys.readouterr().err
+    assert main([*asked, "--yes"]) == 0
+    assert f"Warning: {TWICE}" in capsys.readouterr().err
 
 
 @pytest.mark.tensorflow

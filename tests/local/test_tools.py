@@ -168,7 +168,7 @@ def test_npms_entry_knows_the_options_of_python() -> None:
     publisher = argparse.ArgumentParser()
     publish.add_arguments(publisher)
     taken = {name for action in publisher._actions for name in action.option_strings}
-    assert taken - published == {"-h", "--help", "--to", "--canary", "--shadow", "--dry-run"}
+    assert taken - published == {"-h", "--help", "--to", "--canary", "--shadow", "--abort-on", "--dry-run"}
     assert published < taken
 
 
