@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -50,7 +50,7 @@ def find(paths: Sequence[Path], stack: ExitStack) -> Found:
             raise UsageError(f"there is no {path}")
         not_models.refuse_known(path)
     if len(paths) > 1:
-        return Found(tuple(paths))
+        return _with_labels(tuple(paths))
     path = paths[0]
     if path.is_dir():
         return _folder(path, stack)
@@ -58,7 +58,7 @@ def find(paths: Sequence[Path], stack: ExitStack) -> Found:
         return _folder(_unpacked(path, stack), stack, f"the zip {path.name}")
     if path.suffix == ".json" or path.name.endswith(".weights.h5"):
         return _with_its_other_half(path)
-    return Found((path,))
+    return _with_labels((path,))
 
 
 def head_of(path: Path) -> bytes:
@@ -134,6 +134,20 @@ def _may_be_architecture(path: Path) -> bool:
     return isinstance(document, str) or (isinstance(document, dict) and "class_name" in document)
 
 
+def _with_labels(paths: tuple[Path, ...]) -> Found:
+    """The files, and the labels that lie beside them: unless other models do so too, whose they may be."""
+    beside = sorted(paths[0].absolute().parent.iterdir())
+    labels, own = _labels(beside), {path.resolve() for path in paths}
+    if labels is None:
+        return Found(paths)
+    for file in beside:
+        is_model = head_of(file) in (HDF5, ZIP) or (file.suffix == ".json" and _may_be_architecture(file))
+        if is_model and file.resolve() not in own:
+            told = f"{labels.name} lies beside several models ({file.name} as well) and is not taken: give --labels"
+            return Found(paths, told=told)
+    return Found(paths, labels)
+
+
 def _with_its_other_half(path: Path) -> Found:
     """Architecture JSON beside weights, or weights beside their JSON: those of the same name, else the only ones."""
     if path.suffix == ".json":
@@ -148,9 +162,8 @@ def _with_its_other_half(path: Path) -> Found:
     same = [file for file in others if file.name.split(".")[0] == stem] or others
     if len(same) == 1:
         first, second = (path, same[0]) if path.suffix == ".json" else (same[0], path)
-        return Found(
-            (first, second), _labels(beside) if len(others) == 1 else None, told=f"{first.name} and {second.name}"
-        )
+        found = _with_labels((first, second))
+        return replace(found, told=f"{first.name} and {second.name}" + (f"; {found.told}" if found.told else ""))
     needs = "weights" if path.suffix == ".json" else "architecture JSON (model.to_json())"
     raise UsageError(f"{path.name} is half a model: give its {needs} too")
 

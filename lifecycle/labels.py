@@ -1,7 +1,8 @@
-"""Label files as people have them: lines, numbered lines, JSON lists and objects either way round, CSV."""
+"""Label files as people have them: lines, numbered lines, JSON or Python's lists and objects either way round, CSV."""
 
 from __future__ import annotations
 
+import ast
 import codecs
 import csv
 import json
@@ -40,10 +41,15 @@ def read_labels(path: Path) -> list[str]:
 
 
 def without_numbers(labels: Sequence[str]) -> list[str]:
-    """`0 cat`, `1 dog` as cat, dog: only where every label begins with its own number, from 0."""
-    found = [_NUMBERED.fullmatch(label) for label in labels]
-    if len(labels) > 1 and all(match and int(match[1]) == index for index, match in enumerate(found)):
-        return [match[2] for match in found if match]
+    """`0 cat`, `1 dog` as cat, dog: only where every label begins with its own number, from 0, or of three from 1.
+
+    Numbers stay where labels would be the same without them, as `1 star`, `2 stars`, `3 stars`.
+    """
+    found = [match for label in labels if (match := _NUMBERED.fullmatch(label))]
+    numbers, bare = [int(match[1]) for match in found], [match[2] for match in found]
+    counted = list(range(len(labels))), list(range(1, len(labels) + 1))
+    if (numbers == counted[0] and len(labels) > 1) or (numbers == counted[1] and len(labels) > 2):
+        return bare if len(set(bare)) == len(bare) else list(labels)
     return list(labels)
 
 
@@ -65,7 +71,9 @@ def _of_json(path: Path, text: str) -> list[str]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is not valid JSON: {error}") from error
+        found = _printed_by_python(text)
+        if found is None:
+            raise UsageError(f"{path} is not valid JSON: {error}") from error
     if isinstance(found, list) and found:
         return [_label(path, item, index) for index, item in enumerate(found)]
     if not isinstance(found, dict) or not found:
@@ -80,6 +88,15 @@ def _of_json(path: Path, text: str) -> list[str]:
             f"{path}: {wrong[0]!r} is {str(found[wrong[0]])[:40]}, expected its index, a whole number from 0"
         )
     return _in_order(path, {index: name for name, index in indices.items() if index is not None}, len(found))
+
+
+def _printed_by_python(text: str) -> Any:  # noqa: ANN401 - a list or an object
+    """What print() made of a list or a dict of literals; None for anything else."""
+    try:
+        found = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+    return {str(name): value for name, value in found.items()} if isinstance(found, dict) else found
 
 
 def _index(value: Any) -> int | None:  # noqa: ANN401 - any JSON value

@@ -8,12 +8,13 @@ nothing.
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifier.pictures.preprocessing import CHOICES
-from lifecycle import containers, memory, reading, serving_options, shares, source
+from lifecycle import containers, memory, published_serving, reading, serving_options, shares, source
 from lifecycle.console import Console, megabytes
 from lifecycle.errors import UsageError
 from lifecycle.input_range import seen
@@ -98,6 +99,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     timeline = read_timeline(place)
     share = shares.asked(options, place, timeline)
     prepared = prepare(options, place, console)
+    _warn_of_what_was_not_said(prepared.release, options, timeline, place, console)
     needs = _check_memory(prepared.release, options.to, console)
     beside = _check_both(prepared.release, place, timeline, console) if share else None
     if not options.dry_run:
@@ -106,6 +108,23 @@ def run(options: argparse.Namespace, console: Console) -> int:
         put_release(place, prepared.release, timeline.current, console.progress, share)
     console.result(*_told(prepared, place, timeline, (needs, beside), share, live=not options.dry_run))
     return 0
+
+
+def _warn_of_what_was_not_said(
+    release: Release, options: argparse.Namespace, timeline: Timeline, place: Place, console: Console
+) -> None:
+    """Numbers for labels, and pictures made ready otherwise than for the model that serves: nobody asked for either."""
+    serving = json.loads(release.files["serving.json"])
+    labels = serving.get("labels", [])
+    if len(labels) > 1 and labels == [str(index) for index in range(len(labels))] and not options.labels:
+        console.warn(f"no labels were given: replies will say 0 to {labels[-1]}. Give --labels FILE")
+    if serving_options.pixels_are_asked_for(options) or timeline.current is None or timeline.swapped:
+        return
+    if text := published_serving.other_pixels(serving, published_serving.of(place, timeline.current)):
+        console.warn(
+            f"pictures will be made ready otherwise than for the model that serves: {text}. Nothing was said of it: "
+            "if this model was trained as that one was, say the same --trained-with"
+        )
 
 
 def _check_both(release: Release, place: Place, timeline: Timeline, console: Console) -> memory.Beside:
@@ -145,6 +164,8 @@ def prepare(options: argparse.Namespace, place: Place | None, console: Console) 
         files = containers.find(options.source, stack)
         if files.told:
             console.progress(files.told)
+        if files.labels and not options.labels:
+            console.progress(f"labels from {files.labels.name}, which lies beside it")
         found = reading.read_source(files, options.input, options.output)
         samples = serving_options.read_samples(options.sample)
         if isinstance(found, source.KerasSource):
@@ -255,6 +276,8 @@ def _told(
     lines = [f"Model    {release.version}, {release.facts['labels']} labels, {megabytes(release.facts['bytes'])}"]
     lines += [f"Source   {release.source}", *output_lines(release.facts), *agreement_lines(release.facts)]
     lines += [f"Needs    {needs}", *([f"Both     {beside}"] if beside else [])]
+    serving = json.loads(release.files["serving.json"])
+    lines[1:1] = [line for line in published_serving.lines(serving) if not line.startswith("Output")]
     lines += [_sample_line(shown) for shown in prepared.samples]
     if not live:
         return document, [*lines, f"Nothing was written: without --dry-run this would go live at {place.url}"]

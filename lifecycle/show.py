@@ -6,13 +6,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from classifier.bundles.bundle import Snapshot
-from classifier.documents import read_object
 from lifecycle import list as listing
+from lifecycle import published_serving
 from lifecycle.console import Console, megabytes
 from lifecycle.errors import PlaceError
 from lifecycle.marks import read_mark
 from lifecycle.memory import Needs, needs_of
-from lifecycle.place import NOT_THERE, Place, error_code, find_place, s3_trouble
+from lifecycle.place import Place, find_place
 from lifecycle.publish import agreement_lines
 from lifecycle.timeline import LOOK_S, Timeline, read_timeline
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     import argparse
 
     from lifecycle.record import Record
-
-LABELS_SHOWN = 12
-MAX_BYTES = 20_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,12 +51,17 @@ def _published(place: Place, timeline: Timeline, version: str | None) -> tuple[d
         raise PlaceError(f"nothing was published at {place.url}")
     short = listing.summary(timeline, found)
     mark = read_mark(place, found.version)
-    serving = _serving(place, found)
+    serving = published_serving.of(place, found)
     document = {**found.document, **short, "place": place.url, "checked": mark, "serving": serving}
     lines = _lines(found, short, mark)
     needs = _needs(place, timeline, found)
     document |= {"needs": needs.as_dict()} if needs else {}
-    return document, [*lines[:2], *_told(serving), *([f"Needs    {needs}"] if needs else []), *lines[2:]]
+    return document, [
+        *lines[:2],
+        *published_serving.lines(serving),
+        *([f"Needs    {needs}"] if needs else []),
+        *lines[2:],
+    ]
 
 
 def _needs(place: Place, timeline: Timeline, found: Record) -> Needs | None:
@@ -69,40 +71,6 @@ def _needs(place: Place, timeline: Timeline, found: Record) -> Needs | None:
     if report is None or report.refusal:
         return None
     return needs_of(snapshot.weights.size, report)
-
-
-def _serving(place: Place, found: Record) -> dict[str, Any]:
-    """The version's own serving.json, as it was published; empty if there is none any more."""
-    from botocore.exceptions import ClientError
-
-    entry = found.objects.get("serving.json")
-    if entry is None:
-        return {}
-    with s3_trouble(f"reading s3://{place.bucket}/{entry['key']}"):
-        try:
-            body = place.client.get_object(Bucket=place.bucket, Key=entry["key"], VersionId=entry["version_id"])["Body"]
-        except ClientError as error:
-            if error_code(error) in NOT_THERE:
-                return {}
-            raise
-        return read_object(body.read(MAX_BYTES), entry["key"])
-
-
-def _told(serving: dict[str, Any]) -> list[str]:
-    """Labels, what the output is, and how pictures are made ready, in words."""
-    labels, steps = serving.get("labels", []), serving.get("preprocessing", {})
-    more = f" and {len(labels) - LABELS_SHOWN} more" if len(labels) > LABELS_SHOWN else ""
-    lines = [f"Labels   {', '.join(labels[:LABELS_SHOWN])}{more}"] if labels else []
-    if steps:
-        shown = ", ".join(
-            f"{name} {'x'.join(map(str, one)) if isinstance(one, list) else one}" for name, one in steps.items()
-        )
-        lines.append(f"Pictures {shown}")
-    if serving.get("output"):
-        lines.append(f"Output   {serving['output']}")
-    if "threshold" in serving:
-        lines.append(f"Sure     from {serving['threshold']} on; temperature {serving.get('temperature', 'none')}")
-    return lines
 
 
 def _lines(found: Record, short: dict[str, Any], mark: dict[str, Any] | None) -> list[str]:

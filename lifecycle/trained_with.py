@@ -3,8 +3,8 @@
     --trained-with image_dataset_from_directory crop_to_aspect_ratio=True
     --trained-with "ImageDataGenerator(rescale=1/255, samplewise_center=True)"
 
-Arguments are the call's own. `rescale`, `offset` and `preprocess_input` may be given with any of them, for what was
-done to the numbers afterwards.
+Arguments are the call's own; those without a name, such as a folder, say nothing of pixels. `rescale`, `offset` and
+`preprocess_input` may be given with any of them, for what was done to the numbers afterwards.
 """
 
 from __future__ import annotations
@@ -46,6 +46,21 @@ AUGMENTING = frozenset(
 """Arguments of ImageDataGenerator that work in training only."""
 
 
+_OTHER_NAMES = {
+    "cv2.resize": "opencv",
+    "cv2": "opencv",
+    "teachable_machine": "teachable-machine",
+    "flow_from_directory": "ImageDataGenerator",
+    "flow_from_dataframe": "ImageDataGenerator",
+}
+_POSITIONAL = {
+    "Resizing": "Resizing(height=96, width=96)",
+    "resize": "size=(96, 96)",
+    "resize_with_pad": "target_height=96",
+}
+"""Calls whose arguments without a name matter, and how to name them."""
+
+
 def fields_of(words: Sequence[str]) -> Fields:
     """serving.json's `preprocessing` for what `--trained-with` was given; UsageError says what is wrong with it."""
     name, arguments = _read(" ".join(words) if words[0].rstrip().endswith("(") or "(" in words[0] else words)
@@ -73,13 +88,21 @@ def _read(given: str | Sequence[str]) -> tuple[str, Arguments]:
         raise UsageError(f"--trained-with {text}: this can't be read: {error.msg}") from error
     if not isinstance(call, ast.Call):
         call = ast.Call(call, [], [])
-    if call.args:
-        raise UsageError(f"--trained-with {text}: give arguments by name, as interpolation=nearest")
+    keywords = call.keywords
+    match call.func:
+        case ast.Attribute(ast.Call() as made, followed):
+            if not followed.startswith("flow"):
+                raise UsageError(
+                    f"--trained-with {text}: expected one call, as load_img() or ImageDataGenerator().flow()"
+                )
+            call, keywords = made, [*made.keywords, *keywords]
     name = ast.unparse(call.func)
+    if call.args and name.rpartition(".")[2] in _POSITIONAL:
+        raise UsageError(f"--trained-with {text}: give arguments by name, as {_POSITIONAL[name.rpartition('.')[2]]}")
     for prefix in ("tf.keras.", "keras.", "utils.", "preprocessing.image.", "layers.", "legacy."):
         name = name.removeprefix(prefix)
-    name = {"cv2.resize": "opencv", "cv2": "opencv", "teachable_machine": "teachable-machine"}.get(name, name)
-    return name, {keyword.arg or "**": _value(keyword.value) for keyword in call.keywords}
+    name = _OTHER_NAMES.get(name, name)
+    return name, {keyword.arg or "**": _value(keyword.value) for keyword in keywords}
 
 
 def _quoted(word: str) -> str:

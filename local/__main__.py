@@ -1,4 +1,4 @@
-"""Serve a model bundle on this machine, as Lambda would: `npm start -- --bundle DIR --port N`."""
+"""Serve a model bundle on this machine, as Lambda would: `npm start -- --model DIR --port N`."""
 
 from __future__ import annotations
 
@@ -190,7 +190,8 @@ def _told(endpoint: str, destination: str, bundle: Path, version: str) -> str:
     return (
         f"\nServing {bundle} as version {version}.\n"
         f"S3 is at {endpoint}. To put another model in its place, while this runs:\n"
-        f"  {keys} aws --endpoint-url {endpoint} s3 cp --recursive DIR {destination}\n"
+        f"  {keys} AWS_ENDPOINT_URL_S3={endpoint} \\\n"
+        f"    scripts/models publish MODEL --to {destination.rstrip('/')} --labels FILE --trained-with CALL\n"
         "Ctrl-C stops everything.\n"
     )
 

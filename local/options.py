@@ -47,7 +47,9 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     also = f"Options of `scripts/models publish` are taken, too: {', '.join(PUBLISH)}"
     parser = _Parser(prog="npm start --", description=description, epilog=also, allow_abbrev=False)
     parser.add_argument(
+        "--model",
         "--bundle",
+        dest="bundle",
         type=here,
         default=DEMO,
         help="the model: a bundle's folder, or what `scripts/models publish` takes, with its options",

@@ -99,6 +99,19 @@ def test_one_half_of_a_pair_finds_the_other(tmp_path: Path, stack: ExitStack) ->
         assert names(find([folder / half], stack)) == ["a.json", "a.weights.h5"]
 
 
+@pytest.mark.parametrize("given", [["a.h5"], ["a.json"], ["a.json", "a.h5"]])
+def test_labels_beside_the_files_of_one_model_are_its_own(tmp_path: Path, stack: ExitStack, given: list[str]) -> None:
+    folder = written(tmp_path, {"a.json": ARCHITECTURE, "a.h5": HDF5, "labels.txt": "cat"})
+    if given == ["a.h5"]:
+        (folder / "a.json").unlink()
+    found = find([folder / name for name in given], stack)
+    assert found.labels == folder / "labels.txt"
+    (folder / "b.h5").write_bytes(HDF5)
+    found = find([folder / name for name in given], stack)
+    assert found.labels is None
+    assert "labels.txt lies beside several models (b.h5 as well) and is not taken: give --labels" in found.told
+
+
 def test_a_saved_model_that_an_upload_made_flat_is_put_in_order(tmp_path: Path, stack: ExitStack) -> None:
     names_ = ("saved_model.pb", "variables.index", "variables.data-00000-of-00001")
     (path,) = find([written(tmp_path / "m", dict.fromkeys(names_, b"x"))], stack).paths

@@ -23,7 +23,13 @@ ANIMALS = ["cat", "dog", "eel"]
         ("labels.txt", "0\tcat\r\n1: dog\n2,eel", ANIMALS),
         ("labels.txt", "0 cat\n1 dog\n3 eel", ["0 cat", "1 dog", "3 eel"]),
         ("labels.txt", "0\n1\n2", ["0", "1", "2"]),
+        ("labels.txt", "1 cat\n2 dog\n3 eel", ANIMALS),
+        ("labels.txt", "1 star\n2 stars\n3 stars", ["1 star", "2 stars", "3 stars"]),
+        ("labels.txt", "1 person\n2 people", ["1 person", "2 people"]),
         ("labels.txt", "7 up", ["7 up"]),
+        ("labels.txt", "['cat', 'dog', 'eel']", ANIMALS),  # print(dataset.class_names)
+        ("labels.txt", "{'eel': 2, 'cat': 0, 'dog': 1}\n", ANIMALS),  # print(generator.class_indices)
+        ("labels.json", "{0: 'cat', 1: 'dog', 2: 'eel'}", ANIMALS),
         ("labels.txt", '["cat", "dog", "eel"]', ANIMALS),
         ("labels.json", '["cat", "dog", "eel"]', ANIMALS),
         ("labels.json", "[0, 1, 2]", ["0", "1", "2"]),

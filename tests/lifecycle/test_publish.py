@@ -147,3 +147,21 @@ def test_a_source_that_answers_otherwise_is_refused(
     assert main(["publish", str(sources / "model.keras"), "--labels", str(sources / "labels.txt")]) == 1
     assert "refused: scores differ from Keras" in capsys.readouterr().err
     assert record.read_current(place) is None
+
+
+@pytest.mark.usefixtures("place")
+def test_what_nobody_said_is_warned_of(sources: Path, tmp_path: Path, capsys: Any) -> None:
+    alone = tmp_path / "model.keras"
+    alone.write_bytes((sources / "model.keras").read_bytes())
+    assert main(["publish", str(alone), "--trained-with", "ImageDataGenerator(rescale=1/255)"]) == 0
+    first = capsys.readouterr()
+    assert "no labels were given: replies will say 0 to 2" in first.err
+    assert "\nPictures size 8x8, resize stretch, filter nearest" in first.out
+    (tmp_path / "labels.txt").write_text("\n".join(LABELS))
+    assert main(["publish", str(alone), "--dry-run"]) == 0
+    second = capsys.readouterr()
+    assert f"Labels   {', '.join(LABELS)}\n" in second.out
+    assert "no labels" not in second.err
+    assert "otherwise than for the model that serves: scale none instead of unit" in second.err
+    assert main(["publish", str(alone), "--trained-with", "ImageDataGenerator", "--dry-run"]) in {0, 2}
+    assert "otherwise than for the model" not in capsys.readouterr().err

@@ -77,6 +77,15 @@ def test_the_table_is_whole() -> None:
             {"pixels": "keras", "filter": "nearest", "resize": "stretch", "size": [64, 48], "scale": "tf"},
         ),
         (
+            ["ImageDataGenerator(rescale=1./255).flow_from_directory('train', target_size=(64, 48), shuffle=False)"],
+            {"pixels": "keras", "filter": "nearest", "resize": "stretch", "size": [64, 48], "scale": "unit"},
+        ),
+        (["flow_from_directory", "rescale=1/255"], {**fields_of(["ImageDataGenerator"]), "scale": "unit"}),
+        (
+            ["image_dataset_from_directory(TRAIN, image_size=(64, 48))"],
+            {"pixels": "tensorflow", "filter": "bilinear", "resize": "stretch", "size": [64, 48]},
+        ),
+        (
             ["opencv", "rescale=0.5"],
             {"pixels": "opencv", "filter": "linear", "color": "bgr", "mean": [-0.0], "std": [2.0]},
         ),
@@ -93,7 +102,8 @@ def test_arguments_are_the_calls_own(words: list[str], fields: dict[str, Any]) -
         (["load_img", "filter=nearest"], "filter: not known. Its arguments that matter are target_size, interpolation"),
         (["load_img(("], "this can't be read"),
         (["load_img", "nearest"], "expected an argument of the call, as interpolation=nearest"),
-        (["load_img('x.jpg')"], "give arguments by name"),
+        (["tf.image.resize(image, [96, 96])"], "give arguments by name, as size=(96, 96)"),
+        (["load_img('x.jpg').resize((96, 96))"], "expected one call"),
         (["load_img", "rescale=bright"], "expected numbers, as rescale=1/255"),
         (["load_img", "preprocess_input=mine"], "expected a module of Keras"),
         (["ImageDataGenerator", "featurewise_center=True"], "needs its mean and std"),

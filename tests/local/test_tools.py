@@ -136,11 +136,11 @@ def test_ctrl_c_while_uv_is_installed_ends_with_a_sentence(tmp_path: Path) -> No
     [
         ("--prot 3450", "No option --prot; did you mean --port?"),
         ("--port 3450 --bundel=cats.keras", "No option --bundel; did you mean --bundle?"),
-        ("--bundle cats.keras --label l.txt", "No option --label; did you mean --labels?"),
+        ("--model cats.keras --label l.txt", "No option --label; did you mean --labels?"),
         ("--bundle cats.keras --to prod", "No option --to."),
         ("-p 3450", "No option -p."),
         ("3450", "No option before 3450; did you mean npm start -- --port 3450?"),
-        ("cats.keras", "No option before cats.keras; did you mean npm start -- --bundle cats.keras?"),
+        ("cats.keras", "No option before cats.keras; did you mean npm start -- --model cats.keras?"),
     ],
 )
 def test_a_mistyped_option_of_npm_start_is_refused_before_anything_is_installed(

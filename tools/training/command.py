@@ -85,7 +85,7 @@ def train_and_write(tree: Tree, options: argparse.Namespace, command: str) -> No
     for name, split in (("validation", figures.validation), ("test", figures.test)):
         if split:
             print(f"{name}: {split.accuracy:.1%} of {split.pictures} pictures right")
-    print(f"Wrote {options.out}. Serve it: npm start -- --bundle {shlex.quote(str(options.out))}")
+    print(f"Wrote {options.out}. Serve it: npm start -- --model {shlex.quote(str(options.out))}")
 
 
 def _read(tree: Tree, name: str, size: int) -> Pixels:
