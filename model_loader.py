@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from classifier import logs, metrics
 from classifier.bundles.bundle import Snapshot, Unsettled
+from classifier.engines.job import Job
 from classifier.errors import (
     ClassifierError,
     ModelError,
@@ -57,10 +58,12 @@ class ModelLoader:
         self._reload_wait_s = reload_wait_s
         self._lock = threading.Lock()
         self._current: LoadedModel | None = None
-        self._job: _Job | None = None
+        self._job: Job | None = None
         self._next_check = 0.0
         self._refused: tuple[object, ...] = ()
         self._refusal: ModelError | None = None
+        self._older: Snapshot | None = None
+        self._sought: tuple[object, ...] = ()
         self._wanted = threading.Event()
         self._begun = threading.Event()
         self._looked = 0.0
@@ -126,13 +129,13 @@ class ModelLoader:
         if self._current is not None:
             self._start_job_if_due()
 
-    def _start_job_if_due(self) -> _Job | None:
+    def _start_job_if_due(self) -> Job | None:
         with self._lock:
             if self._job is not None and not self._job.over.is_set():
                 return self._job
             if time.monotonic() < self._next_check:
                 return self._job
-            self._job = _Job(self._refresh)
+            self._job = Job(self._refresh)
             return self._job
 
     def _refresh(self) -> Callable[[], None] | None:
@@ -177,8 +180,11 @@ class ModelLoader:
             self._next_check = min(self._next_check, time.monotonic() + newest.wait_s + MARGIN_S)
         elif newest is None:
             logs.emit("warning", "the bundle in S3 is incomplete, the old model goes on serving")
-        elif _judged(newest, view) != self._refused:
-            self._adopt_or_refuse(newest, view)
+        else:
+            if _judged(newest, view) != self._refused:
+                self._adopt_or_refuse(newest, view)
+            if _judged(newest, view) == self._refused:
+                self._follow_older(view)
 
     def _answer_by(self) -> float:
         """When S3 has to have answered a listing that is asked for now."""
@@ -190,7 +196,26 @@ class ModelLoader:
             self._refusal = None
         except ModelError as error:
             self._refused, self._refusal = _judged(snapshot, view), error
-            logs.emit("error", "the new bundle is refused, the old model goes on serving", error=error, fields=REFUSED)
+            sentence = "the new bundle is refused, an older one serves"
+            logs.emit("error", sentence, error=error, fields=self._refused_fields(snapshot, view))
+
+    def _refused_fields(self, snapshot: Snapshot, view: View) -> dict[str, object]:
+        """With the version, where it is known without reading what is refused."""
+        version = self._opener.version(snapshot, view, self._answer_by())
+        return {**REFUSED, "version": version} if version else {**REFUSED}
+
+    def _follow_older(self, view: View) -> None:
+        """Serve what a cold function would while what is newest is refused: it may have gone live unseen here.
+
+        The version history is asked once about each refusal.
+        """
+        if self._sought != self._refused:
+            self._adopt_older(view)
+        elif self._older is not None:
+            try:
+                self._adopt(self._older, view)  # once its compiled form is there, or nobody waits for that any more
+            except ModelError:
+                self._adopt_older(view)
 
     def _adopt_first(self, view: View) -> None:
         """A cold function has no old model: what is newest must do, or what the version history holds."""
@@ -203,7 +228,7 @@ class ModelLoader:
             except ModelError as error:
                 self._refused, self._refusal, failure = _judged(view.newest, view), error, error
                 sentence = "the newest bundle is refused, looking for an older one"
-                logs.emit("error", sentence, error=error, fields=REFUSED)
+                logs.emit("error", sentence, error=error, fields=self._refused_fields(view.newest, view))
         if self._adopt_older(view):
             return None
         if isinstance(view.newest, Unsettled):
@@ -218,6 +243,8 @@ class ModelLoader:
         if not self._opener.awaits(newest, view, deadline):
             return False
         for snapshot in self._reader.older(self._answer_by()):
+            if self._current is not None and snapshot.identity == self._current.identity:
+                return True
             if snapshot.identity != newest.identity:
                 loaded = self._opener.open_compiled(snapshot, view, deadline)
                 if loaded is not None:
@@ -226,8 +253,11 @@ class ModelLoader:
         return False
 
     def _adopt_older(self, view: View) -> bool:
-        """Whether the version history held a bundle that can be served."""
+        """Whether the version history held a bundle that can be served, not written before the loaded one."""
+        older = None
         for snapshot in self._reader.older(self._answer_by()):
+            if self._current is not None and _written(snapshot) < self._current.updated:
+                break
             if snapshot.stated not in self._refused:
                 try:
                     if not self._adopt_older_compiled(snapshot, view):
@@ -235,8 +265,10 @@ class ModelLoader:
                 except ModelError as error:
                     logs.emit("warning", "an older bundle is refused too", error=error)
                 else:
-                    return True
-        return False
+                    older = snapshot
+                    break
+        self._older, self._sought = older, self._refused
+        return older is not None
 
     def _until_wanted(self) -> None:
         """Wait for the first request that needs a model; ObjectChangedError if what was pulled may be outdated then."""
@@ -283,33 +315,6 @@ def _judged(snapshot: Snapshot, view: View) -> tuple[object, ...]:
     return snapshot.stated, frozenset((info.key, info.etag) for info in view.reports)
 
 
-class _Job:
-    """One look for a newer model, in a thread; `error` is why it failed.
-
-    `done`: the model that serves is settled; `over`: what that left to do is done, too.
-    """
-
-    def __init__(self, work: Callable[[], Callable[[], None] | None]) -> None:
-        self.done, self.over = threading.Event(), threading.Event()
-        self.error: ClassifierError | None = None
-        self._work = work
-        threading.Thread(target=self._run, name="model-loader", daemon=True).start()
-
-    def _run(self) -> None:
-        rest = self._guarded(self._work)
-        if rest is None:
-            self.over.set()
-        self.done.set()
-        if rest is not None:
-            self._guarded(rest)
-            self.over.set()
-
-    def _guarded[Left](self, work: Callable[[], Left]) -> Left | None:
-        try:
-            return work()
-        except ClassifierError as error:
-            self.error = error
-        except Exception as error:  # noqa: BLE001 - a thread's last resort: log it, tell the waiting request
-            logs.emit("error", "loading a model failed unexpectedly", error=error, fields=REFUSED)
-            self.error = ClassifierError(f"loading: {error!r}")
-        return None
+def _written(snapshot: Snapshot) -> float:
+    """When its newest object was written, or `published.json` that names it: `updated` may be a canary's beginning."""
+    return max(part.modified for part in snapshot.parts)

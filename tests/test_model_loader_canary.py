@@ -93,6 +93,22 @@ def test_a_promoted_canary_serves_without_being_loaded_again(bucket: Bucket) -> 
     assert len(engine.opened) == 2
 
 
+def test_a_promotion_that_nobody_saw_before_a_broken_swap_is_adopted_without_loading_it_again(bucket: Bucket) -> None:
+    publish(bucket, "one")
+    engine = CountingEngine()
+    models = loader(bucket, engine)
+    begun = begin(bucket)
+    assert canary_of(models) == "two"
+    time.sleep(1.1)
+    write(bucket, canary=None, objects=begun["objects"], live_since=begun["since"])
+    time.sleep(1.1)
+    bucket.put(PREFIX + "model.weights.h5", b"broken")
+    settle()
+    assert [weights(models.acquire(soon())) for _ in range(2)] == ["two"] * 2
+    assert models.refusal is not None
+    assert len(engine.opened) == 3  # one, two, and what is broken
+
+
 def test_the_stable_model_can_be_exchanged_while_a_canary_runs(bucket: Bucket) -> None:
     publish(bucket, "one")
     models = loader(bucket, CountingEngine())

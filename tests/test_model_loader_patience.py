@@ -8,10 +8,11 @@ import time
 
 import pytest
 
-from classifier.errors import ModelLoadingError
+from classifier.bundles.compiled import MODEL, REPORT, key_of
+from classifier.errors import ModelError, ModelLoadingError
 from model_loader import ModelLoader
 from tests.conftest import Bucket
-from tests.support.openers import World, soon
+from tests.support.openers import PREFIX, World, soon
 from tests.support.openers import allowed as allowed
 
 NEXT_SECOND_S = 1.1
@@ -102,3 +103,27 @@ def test_litert_alone_serves_the_older_one_whatever_its_age(bucket: Bucket, *, c
     else:
         with pytest.raises(ModelLoadingError):
             models.acquire(soon())
+
+
+def test_a_warm_function_waits_for_the_older_ones_form_while_the_newest_is_refused(bucket: Bucket) -> None:
+    world = World(bucket)
+    world.swap("one")
+    world.put_compiled()
+    models = cold(world)
+    first = served(models)
+    time.sleep(NEXT_SECOND_S)
+    world.swap("two")
+    two = version(world)
+    world.put_compiled()
+    names = [key_of(PREFIX, two, name) for name in (MODEL, REPORT)]
+    forms = {key: bucket.boto.get_object(Bucket=bucket.name, Key=key)["Body"].read() for key in names}
+    for key in names:
+        bucket.boto.delete_object(Bucket=bucket.name, Key=key)
+    time.sleep(NEXT_SECOND_S)
+    world.swap("three")
+    world.put_compiled(usable=False)
+    world.keras_fails = ModelError("nothing serves this")
+    assert [served(models), served(models), served(cold(world))] == [first] * 3
+    for key, data in forms.items():
+        bucket.put(key, data)
+    assert [served(models), served(cold(world))] == [("litert", two)] * 2

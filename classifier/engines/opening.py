@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from classifier import logs
+from classifier.bundles.compiled import known_fingerprint
 from classifier.documents import blamed
 from classifier.errors import ModelError, ModelLoadingError, ModelTooLargeError
 from classifier.model_memory import LITERT, TENSORFLOW
@@ -137,6 +138,12 @@ class Opener:
         if self._engine == "litert":
             return self._expected(report)
         return self._is_patient(snapshot, report, view)
+
+    def version(self, snapshot: Snapshot, view: View, deadline: float) -> str | None:
+        """The snapshot's fingerprint, None if only reading it would tell."""
+        known = known_fingerprint(snapshot)
+        report = None if known else self._report(snapshot, view, deadline)
+        return known if report is None else report.fingerprint
 
     def _report(self, snapshot: Snapshot, view: View, deadline: float) -> Report | None:
         return None if self._engine == "tensorflow" else self._compiled.report_for(snapshot, view.reports, deadline)
