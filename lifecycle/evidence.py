@@ -37,6 +37,14 @@ ERRORS = 2.0
 ALIKE = 0.01
 """Pipelines whose true labels' scores differ by less, on average, can't be told apart, nor need they be."""
 
+RIVAL, SAME = "can't be ruled out", "the same answers"
+NOTES = {
+    "best": "gives the true labels the best likelihood; of several with the same answers it is the most common",
+    RIVAL: f"its likelihood is within {ERRORS:g} standard errors of the best one's",
+    SAME: f"the true labels' scores differ from the best one's by less than {ALIKE} on average, so either may be taken",
+}
+"""What the table's last column says."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tried:
@@ -117,16 +125,26 @@ class Evidence:
             f"         publish again with {json.dumps(better.pipeline.preprocessing.to_json())}",
         ]
 
-    def lines(self, most: int = 12) -> list[str]:
-        """A table of the best few."""
+    def of(self, preprocessing: Preprocessing) -> Tried | None:
+        """What this pipeline came to, if it was tried."""
+        return next((each for each in self.tried if each.pipeline.preprocessing == preprocessing), None)
+
+    def lines(self, asked: Preprocessing | None = None, most: int = 12) -> list[str]:
+        """A table of the best few, and of the one that was asked for; then what its last column means."""
         rows: list[Sequence[object]] = [("trained with", "right", "mean score", "calibration error", "")]
-        for each in self.tried[:most]:
-            note = "best" if each is self.best else "can't be ruled out" if each in self.rivals else ""
-            note = note or ("the same answers" if each.like(self.best) else "")
+        wanted = self.of(asked) if asked else None
+        notes = set()
+        for each in (*self.tried[:most], *([wanted] if wanted and wanted in self.tried[most:] else [])):
+            note = "best" if each is self.best else RIVAL if each in self.rivals else ""
+            note = note or (SAME if each.like(self.best) else "")
+            notes.add(note)
             quality = each.quality
             numbers = f"{quality.accuracy:.1%}", f"{each.top_score:.3f}", f"{quality.calibration_error:.3f}"
-            rows.append((each.pipeline.name, *numbers, note))
-        return table(rows)
+            said = ", ".join(filter(None, (note, "asked for" if each is wanted else "")))
+            rows.append((each.pipeline.name, *numbers, said))
+        left_out = len(self.tried) - len(rows) + 1
+        more = [f"{left_out} more, which fit less, are left out"] if left_out > 0 else []
+        return [*table(rows), *(f"{note}: {NOTES[note]}" for note in NOTES if note in notes), *more]
 
     def as_dict(self) -> dict[str, Any]:
         """As --json gives it."""

@@ -18,6 +18,7 @@ from lifecycle import containers, memory, published_serving, reading, serving_op
 from lifecycle.console import Console, megabytes
 from lifecycle.errors import UsageError
 from lifecycle.input_range import seen
+from lifecycle.label_order import check_labels
 from lifecycle.outputs import KINDS, output_facts
 from lifecycle.pipeline_choice import decides, pipeline_of
 from lifecycle.place import Place, find_place
@@ -170,6 +171,7 @@ def prepare(options: argparse.Namespace, place: Place | None, console: Console) 
         samples = serving_options.read_samples(options.sample)
         if isinstance(found, source.KerasSource):
             asked = serving_options.wanted(options, files, options.output)
+            check_labels(found.architecture, asked, options, console)
             return _prepare_keras(found, asked, samples, options, place, console)
         if options.against:
             raise UsageError(
@@ -179,6 +181,7 @@ def prepare(options: argparse.Namespace, place: Place | None, console: Console) 
         from lifecycle import graph_source
 
         asked = serving_options.wanted(options, files)
+        check_labels(None, asked, options, console)
         return graph_source.prepare(found, asked, samples, options.quantize, console, yes=options.yes)
 
 
@@ -198,7 +201,7 @@ def _prepare_keras(
     agreement, model, doubts = faithful.compare(found, as_bundle(files), pictures)
     for doubt in doubts:
         console.warn(doubt)
-    model, evidence = pipeline_of(options.against, asked, model, console)
+    model, evidence = pipeline_of(options.against, asked, model, console, yes=options.yes)
     files["serving.json"] = serving_options.written_out(model.serving)
     numbers = seen(model.serving.preprocessing, found.architecture, model)
     decided = bool(evidence) and not decides(asked)
@@ -291,6 +294,8 @@ def output_lines(facts: Mapping[str, Any]) -> list[str]:
     """What numbers a model gets, what its own are, and how that is known."""
     found = facts.get("outputs", [])
     lines = [f"Output   {f'{one["name"]}: ' if one['name'] else ''}{one['output']} ({one['known']})" for one in found]
+    if found := facts.get("pipeline"):
+        lines.insert(0, f"Pipeline {found['taken']}: {found['why']}")
     return [f"Input    {facts['input']}", *lines] if "input" in facts else lines
 
 

@@ -63,7 +63,7 @@ _POSITIONAL = {
 
 def fields_of(words: Sequence[str]) -> Fields:
     """serving.json's `preprocessing` for what `--trained-with` was given; UsageError says what is wrong with it."""
-    name, arguments = _read(" ".join(words) if words[0].rstrip().endswith("(") or "(" in words[0] else words)
+    name, arguments = read_call(words)
     if name not in CALLS:
         raise UsageError(f"--trained-with {name}: expected {', '.join(CALLS)}")
     following = {key: arguments.pop(key) for key in FOLLOWING if key in arguments}
@@ -73,6 +73,11 @@ def fields_of(words: Sequence[str]) -> Fields:
     if arguments:
         raise UsageError(f"--trained-with {name}: {', '.join(arguments)}: not known. {_known(name)}")
     return {**found, **_scale(following)}
+
+
+def read_call(words: Sequence[str]) -> tuple[str, Arguments]:
+    """The name and the arguments of what `--trained-with` was given; UsageError if it is no call."""
+    return _read(" ".join(words) if words[0].rstrip().endswith("(") or "(" in words[0] else words)
 
 
 def _known(name: str) -> str:
