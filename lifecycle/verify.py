@@ -21,6 +21,7 @@ from lifecycle import calibrating, record
 from lifecycle.calibration import scores
 from lifecycle.console import Console, table
 from lifecycle.errors import ModelsError, PlaceError, UsageError
+from lifecycle.label_order import other_order
 from lifecycle.labelled import answered, known, labelled
 from lifecycle.labels import without_numbers
 from lifecycle.marks import write_mark
@@ -95,6 +96,8 @@ def run(options: argparse.Namespace, console: Console) -> int:
     document = {"place": place.url, "version": served.version, **verdict, "quality": details, "picture": drawn}
     document |= {"evidence": evidence.as_dict()} if evidence else {}
     told = evidence.verdict(served.serving.preprocessing) if evidence else []
+    if evidence and (order := other_order([each.quality for each in evidence.tried], served.serving.labels)):
+        told.append(f"Labels   {order}")
     lines = _lines(served, agreement, qualities, drawn, told)
     if fitted:
         document["calibration"], lines = fitted.as_dict(), [*lines, *fitted.lines()]

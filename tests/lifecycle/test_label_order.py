@@ -1,4 +1,4 @@
-"""Labels in another order than the model's are told: by name, by pictures, and by the call that numbered the folders."""
+"""Labels in another order than the model's are told: by name, by pictures, and by the call of the training."""
 
 from __future__ import annotations
 

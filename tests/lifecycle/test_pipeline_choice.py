@@ -65,5 +65,6 @@ def test_what_was_asked_for_stays_and_the_evidence_is_kept(
     folder = pictures(tmp_path / "known")
     asked: list[str | Path] = ["--trained-with", "load_img", "--against", folder]
     told = publish(capsys, sources / "model.keras", "--labels", sources / "labels.json", *asked)
-    assert told["pipeline"].keys() == {"best", "clear", "accuracy"}
+    assert told["pipeline"].keys() == {"best", "clear", "accuracy", "taken", "why"}
+    assert told["pipeline"]["taken"] == "load_img, ImageDataGenerator; 0 to 255"
     assert published(place)["filter"] == "nearest"
