@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lifecycle.errors import ModelsError
 from lifecycle.input_range import all_sure, one_label_for_all
+from lifecycle.release import Release, as_bundle, usable_report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from classifier.engines.keras_engine import TracedModel
     from lifecycle.console import Console
     from lifecycle.input_range import Seen
-    from lifecycle.release import Release
+    from lifecycle.place import Place
     from lifecycle.serving_options import Sample
     from lifecycle.traffic.reference import Reference
 
@@ -43,6 +44,24 @@ def compiled_facts(report: Report) -> dict[str, Any]:
         "largest_difference": compared.get("largest_difference"),
         "bytes": report.model_bytes,
     }
+
+
+def compiled_form(
+    release: Release, pictures: list[bytes], quantize: list[str], place: Place | None, console: Console
+) -> tuple[Report, dict[str, bytes]]:
+    """The compiled form and its report: what S3 has for this very model, or a new one."""
+    from classifier.compiling.compile_job import FORM_FILES
+    from classifier.compiling.compiler import compile_bundle
+
+    known = usable_report(place, release.version) if place else None
+    if known is not None:
+        console.progress("its compiled form is in S3 already")
+        return known, {}
+    console.progress("compiling the fast path and comparing it with Keras")
+    report, forms = compile_bundle(as_bundle(release.files), pictures, quantize)
+    if not report.usable:
+        console.warn(f"TensorFlow will serve this model, not LiteRT: {report.reason}")
+    return report, {FORM_FILES[form]: data for form, data in forms.items()}
 
 
 def keras_engine(call: Any) -> Engine:  # noqa: ANN401 - a traced function

@@ -27,12 +27,13 @@ from lifecycle.preparing import (
     answers,
     check_input,
     compiled_facts,
+    compiled_form,
     keras_engine,
     litert_engine,
     states_numbers,
     warn_of_one_label,
 )
-from lifecycle.release import Release, as_bundle, put_release, usable_report
+from lifecycle.release import Release, as_bundle, put_release
 from lifecycle.timeline import read_timeline
 from lifecycle.traffic.features import features_of
 from lifecycle.traffic.reference import record_pictures, write_reference
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
-    from classifier.bundles.compiled import Report
     from lifecycle.serving_options import Sample
     from lifecycle.shares import Share
     from lifecycle.source import KerasSource
@@ -208,7 +208,7 @@ def _prepare_keras(
     stated = decided or states_numbers(asked)
     check_input(model, numbers, stated=stated, decided=decided, yes=options.yes, console=console)
     release = Release(files=files, source=found.text)
-    report, compiled = _compiled(release, pictures, options.quantize, place, console)
+    report, compiled = compiled_form(release, pictures, options.quantize, place, console)
     facts = {
         "action": NAME,
         "verified": True,
@@ -233,24 +233,6 @@ def _prepare_keras(
             model.serving, served, samples, options.against, console, lambda: features_of(as_bundle(files), model)
         ),
     )
-
-
-def _compiled(
-    release: Release, pictures: list[bytes], quantize: list[str], place: Place | None, console: Console
-) -> tuple[Report, dict[str, bytes]]:
-    """The compiled form and its report: what S3 has for this very model, or a new one."""
-    from classifier.compiling.compile_job import FORM_FILES
-    from classifier.compiling.compiler import compile_bundle
-
-    known = usable_report(place, release.version) if place else None
-    if known is not None:
-        console.progress("its compiled form is in S3 already")
-        return known, {}
-    console.progress("compiling the fast path and comparing it with Keras")
-    report, forms = compile_bundle(as_bundle(release.files), pictures, quantize)
-    if not report.usable:
-        console.warn(f"TensorFlow will serve this model, not LiteRT: {report.reason}")
-    return report, {FORM_FILES[form]: data for form, data in forms.items()}
 
 
 def _told(

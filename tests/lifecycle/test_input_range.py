@@ -150,9 +150,10 @@ def saturating(tmp_path_factory: Any) -> Path:
     ],
 )
 def test_a_call_without_the_scaling_does_not_go_live_unless_told_to(
-    saturating: Path, asked: str, code: int, says: str, capsys: Any
+    saturating: Path, sources: Path, asked: str, code: int, says: str, capsys: Any
 ) -> None:
-    assert main(["publish", str(saturating), *asked.split(), "--dry-run"]) == code
+    labels = ["--labels", str(sources / "labels.txt")]
+    assert main(["publish", str(saturating), *labels, *asked.split(), "--dry-run"]) == code
     told = capsys.readouterr().err
     assert says in told if says else "Warning" not in told
 
