@@ -111,7 +111,8 @@ def _print(stage: str, project: Path) -> dict[str, Any]:
         except supply.SupplyError as error:
             raise TemplateError(f"serverless.yml can't be read: {error}") from error
     # One compilation at a time: a laptop has not the cores for what Lambda does side by side.
-    asked = [str(command), "print", "--format", "json", "--stage", stage, "--param", "compileConcurrency=1"]
+    asked = [str(command), "print", "--format", "json", "--stage", stage, "--region", "us-east-1"]
+    asked += ["--param", "compileConcurrency=1"]
     pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(asked, cwd=project, text=True, **pipes) as process:
         said, complaint = _waited(process)

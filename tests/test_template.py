@@ -304,6 +304,7 @@ def test_the_http_api_hands_everything_to_one_function_and_is_throttled(
     (stage,) = resources(variant, "AWS::ApiGatewayV2::Stage").values()
     settings = stage["DefaultRouteSettings"]
     assert (settings["ThrottlingRateLimit"], settings["ThrottlingBurstLimit"]) == (100, 200)
+    assert settings["DetailedMetricsEnabled"] is False  # billed by the route; alarms count the API's own
     assert json.loads(stage["AccessLogSettings"]["Format"])["request_id"] == "$context.requestId"
 
 
@@ -337,7 +338,12 @@ def test_provisioned_executions_are_the_ones_that_callers_reach() -> None:
 
 def test_what_commands_in_the_documentation_need_is_an_output() -> None:
     conditions = {name: one.get("Condition") for name, one in rendered("everything")["Outputs"].items()}
-    assert {"ModelPlace": None, "ImagePlace": None, "DomainTarget": "HasDomain"}.items() <= conditions.items()
+    assert {
+        "ModelPlace": None,
+        "ImagePlace": None,
+        "CompileFailuresUrl": None,
+        "DomainTarget": "HasDomain",
+    }.items() <= conditions.items()
     assert {"BulkMachineArn": "BulkMapped", "BulkDeadQueueArn": "BulkQueued"}.items() <= conditions.items()
 
 
@@ -370,7 +376,7 @@ def test_parameters_become_what_they_say() -> None:
 def test_the_request_that_keeps_a_sandbox_warm_is_one_that_the_handler_reads() -> None:
     from classifier.web import events
 
-    (target,) = resources("everything", "AWS::Events::Rule")["KeepWarmRule"]["Targets"]
+    (target,) = resources("bulk", "AWS::Events::Rule")["KeepWarmRule"]["Targets"]
     event = json.loads(target["Input"])
     request = events.read(events.kind_of(event), event)
     assert (request.method, request.path) == ("GET", "/model")

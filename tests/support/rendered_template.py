@@ -15,7 +15,6 @@ from local.deployment import light_copy
 
 EVERYTHING = {
     "tracing": "Active",
-    "keepWarm": "true",
     "domain": "pictures.example",
     "certificate": "arn:aws:acm:us-east-1:123456789012:certificate/0",
     "alarmTopic": "arn:aws:sns:us-east-1:123456789012:alarms",
@@ -64,7 +63,16 @@ VARIANTS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "url": ("dev", {"api": "url", "pack": "package", "architecture": "arm64", "alarmTopic": EVERYTHING["alarmTopic"]}),
     "url-iam": ("dev", {"api": "url-iam", "provisioned": "1", "corsOrigin": "https://pages.example"}),
-    "bulk": ("dev", {"bulkQueue": "true", "bulkMap": "true", "bulkConcurrency": "7", "imageBucket": "their-pictures"}),
+    "bulk": (
+        "dev",
+        {
+            "keepWarm": "true",
+            "bulkQueue": "true",
+            "bulkMap": "true",
+            "bulkConcurrency": "7",
+            "imageBucket": "their-pictures",
+        },
+    ),
 }
 NO_VALUE = {"Ref": "AWS::NoValue"}
 EMPTY_ZIP = b"PK\5\6" + bytes(18)

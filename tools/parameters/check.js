@@ -6,6 +6,7 @@ const { PARAMETERS, RENAMED, SET_BY } = require('./list');
 const NONE = 'none';
 const SETTING = /^[A-Z][A-Z0-9_]*$/;
 const LONGEST_NAME = 64; // of a function
+const LIKE_PROD = /^(prod|production|prd|live)([-\d].*)?$/i;
 
 /** Whether `value` is what the parameter is when nobody sets it. */
 function isUnset(name, value) {
@@ -17,7 +18,7 @@ function isUnset(name, value) {
 /**
  * One sentence about each thing that is wrong with `given`: values by name, the command line's before the stage's before the defaults.
  *
- * `place` is { service, stage, region, functions }; `settings` says what is wrong with variables of the settings table.
+ * `place` is { service, stage, region, functions, written }, the last what is given beside the defaults; `settings` says what is wrong with variables of the settings table.
  */
 function problems(given, place, settings = () => []) {
   const found = [];
@@ -73,10 +74,13 @@ function effective(name, given) {
 }
 
 /** What no value says alone. */
-function together(given, { service, stage, region, functions = [] }) {
+function together(given, { service, stage, region, functions = [], written = [] }) {
   const found = [];
   const set = (name) => given[name] !== undefined && PARAMETERS[name] && !isUnset(name, given[name]) && !unresolved(given[name]);
   if (stage && !/^[a-zA-Z0-9-]+$/.test(stage)) found.push(`the stage ${stage}: expected letters, digits and hyphens`);
+  if (stage !== 'prod' && LIKE_PROD.test(stage) && !written.includes('onRemove')) {
+    found.push(`the stage ${stage} is not prod, so that its buckets would go with the stack (onRemove=Delete): call it prod, or write onRemove under params.${stage} in serverless.yml`);
+  }
   const longest = functions.map((each) => `${service}-${stage}-${each}`).sort((a, b) => b.length - a.length)[0];
   if (longest?.length > LONGEST_NAME) {
     found.push(`the stage ${stage} is too long: ${longest} has ${longest.length} characters, and a function's name ${LONGEST_NAME} at most`);
@@ -92,6 +96,13 @@ function together(given, { service, stage, region, functions = [] }) {
   if (set('provisioned') && set('concurrency') && Number(given.provisioned) > Number(given.concurrency)) {
     found.push(`provisioned=${given.provisioned} is more than concurrency=${given.concurrency} lets run`);
   }
+  if (set('provisioned') && effective('keepWarm', given) === 'true') {
+    found.push('keepWarm=true does nothing beside provisioned, whose executions are warm: leave one of them out');
+  }
+  if (effective('engine', given) === 'litert' && effective('pack', given) === 'package') {
+    found.push('pack=package puts TensorFlow into the package, and engine=litert never loads it: leave pack=bucket, where only compile takes it from');
+  }
+  if (set('modelBucket') && given.modelBucket === given.imageBucket) found.push(...overlap(given, stage));
   if (given.corsOrigin === NONE && given.api === 'url-iam') {
     found.push('corsOrigin=none is not possible with api=url-iam, where Lambda answers preflights: give an origin of your own');
   }
@@ -104,6 +115,13 @@ function together(given, { service, stage, region, functions = [] }) {
     }
   }
   return found;
+}
+
+/** Of one bucket for both: pictures among the models, or the other way round. */
+function overlap(given, stage) {
+  const [models, pictures] = ['modelPrefix', 'imagePrefix'].map((name) => effective(name, given).replace('${sls:stage}', stage));
+  if (!models.startsWith(pictures) && !pictures.startsWith(models)) return [];
+  return [`imagePrefix=${pictures} and modelPrefix=${models} lie in each other, in the one bucket ${given.modelBucket}: give prefixes side by side`];
 }
 
 /** The name with the fewest letters to change, if that is a slip and not another word. */

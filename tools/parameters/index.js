@@ -45,9 +45,15 @@ class ParametersPlugin {
     return given;
   }
 
+  /** Names that are given for this command only. */
+  once() {
+    return (this.serverless.processedInput.options.param ?? []).map((one) => one.split('=')[0]);
+  }
+
   check() {
     const { service, provider, functions } = this.configuration;
-    const place = { service, stage: this.stage, region: this.region, functions: Object.keys(functions ?? {}) };
+    const written = [...Object.keys(this.configuration.params?.[this.stage] ?? {}), ...this.once()];
+    const place = { service, stage: this.stage, region: this.region, functions: Object.keys(functions ?? {}), written };
     const found = [...problems(this.given, place, (variables) => this.settingsProblems(variables)), ...unheard({ provider, functions })];
     if (found.length) throw this.error(`${found.length === 1 ? 'A parameter is wrong' : `${found.length} things are wrong`}:\n- ${found.join('\n- ')}`);
   }
@@ -81,9 +87,13 @@ class ParametersPlugin {
     }
   }
 
-  /** Of buckets that were there before: what will be missed later. */
+  /** What the next deployment forgets; and of buckets that were there before: what will be missed later. */
   async tell() {
     const given = this.read();
+    const once = this.once();
+    if (once.length) {
+      this.log.warning(`--param holds for this deployment only: the next one without it goes back. To keep ${once.join(', ')}, write ${once.length === 1 ? 'it' : 'them'} under params.${this.stage} in serverless.yml`);
+    }
     const [modelBucket, imageBucket] = ['modelBucket', 'imageBucket'].map((name) => meant(name, given[name]));
     if (!modelBucket && !imageBucket) return;
     const about = { modelBucket, imageBucket, region: this.region, bulkQueue: String(given.bulkQueue) === 'true', capture: meant('capture', given.capture) !== 'off' };

@@ -73,6 +73,7 @@ RIGHT = [
     "corsOrigin=https://pages.example:8443",
     "modelBucket=their-models imageBucket=their.pictures modelPrefix=a/b.c/ imagePrefix=none",
     "modelBucket=none concurrency=none memory=none",
+    "modelBucket=ours imageBucket=ours",
     f"domain=pictures.example {CERTIFICATE} disableDefaultEndpoint=true",
     "domain=*.pictures.example " + CERTIFICATE,
     "api=http-jwt jwtIssuer=https://issuer.example/realms/a jwtAudience=us",
@@ -116,6 +117,16 @@ def test_all_that_is_wrong_is_said_at_once_and_by_stage() -> None:
         ["memory=7"],
         ["memory=7", "statements", 'tags={"aws'],
         ["memory=5", "statements", 'tags={"aws'],
+    ]
+
+
+def test_a_stage_that_is_prod_by_another_name_has_to_say_what_becomes_of_its_buckets() -> None:
+    kept = {"params": {"production": {"onRemove": "Retain"}}, "stage": "production"}
+    said = plugin({"stage": "production"}, {"stage": "Prod"}, {"stage": "prod-2"}, kept, {"stage": "product"})["said"]
+    assert [bool(one) for one in said] == [True, True, True, False, False]
+    assert said[0] == [
+        "the stage production is not prod, so that its buckets would go with the stack (onRemove=Delete): "
+        "call it prod, or write onRemove under params.production in serverless.yml"
     ]
 
 

@@ -73,6 +73,24 @@ def test_statements_reach_the_functions_roles_and_tags_and_settings_everything()
     assert found["provider"]["environment"] == {"ENGINE": "auto", "MAX_IMAGE_BYTES": "5", "COMPILE_QUANTIZE": ""}
 
 
+def test_what_only_the_command_line_gave_is_what_the_next_deployment_forgets() -> None:
+    script = """
+    const Plugin = require(process.cwd() + '/tools/parameters');
+    const said = [];
+    const plugin = (param) => new Plugin({ configurationInput: { service: 's', provider: {}, params: { prod: { memory: 512 } } },
+      processedInput: { commands: ['deploy'], options: { stage: 'prod', param } }, serviceDir: process.cwd() },
+      {}, { log: { warning: (text) => said.push(text) } });
+    const tell = (param) => plugin(param).hooks['after:deploy:deploy']();
+    tell().then(() => tell(['api=http-iam', 'slowMs=9', 'alarmTopic=arn:aws:sns:us-east-1:123456789012:a']))
+      .then(() => console.log(JSON.stringify(said)));
+    """
+    (said,) = node(script, {})
+    assert said == (
+        "--param holds for this deployment only: the next one without it goes back. "
+        "To keep api, slowMs, alarmTopic, write them under params.prod in serverless.yml"
+    )
+
+
 def test_a_package_too_large_to_be_sent_inline_is_refused_by_deploy_function(tmp_path: Path) -> None:
     artifact = tmp_path / "package.zip"
     artifact.touch()
