@@ -124,10 +124,11 @@ def test_a_stage_that_is_prod_by_another_name_has_to_say_what_becomes_of_its_buc
     kept = {"params": {"production": {"onRemove": "Retain"}}, "stage": "production"}
     said = plugin({"stage": "production"}, {"stage": "Prod"}, {"stage": "prod-2"}, kept, {"stage": "product"})["said"]
     assert [bool(one) for one in said] == [True, True, True, False, False]
-    assert said[0] == [
+    (sentence,) = said[0]
+    assert sentence == (
         "the stage production is not prod, so that its buckets would go with the stack (onRemove=Delete): "
         "call it prod, or write onRemove under params.production in serverless.yml"
-    ]
+    )
 
 
 def test_a_stage_has_to_give_names_that_aws_takes() -> None:

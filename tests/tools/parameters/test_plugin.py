@@ -77,7 +77,8 @@ def test_what_only_the_command_line_gave_is_what_the_next_deployment_forgets() -
     script = """
     const Plugin = require(process.cwd() + '/tools/parameters');
     const said = [];
-    const plugin = (param) => new Plugin({ configurationInput: { service: 's', provider: {}, params: { prod: { memory: 512 } } },
+    const plugin = (param) => new Plugin({
+      configurationInput: { service: 's', provider: {}, params: { prod: { memory: 512 } } },
       processedInput: { commands: ['deploy'], options: { stage: 'prod', param } }, serviceDir: process.cwd() },
       {}, { log: { warning: (text) => said.push(text) } });
     const tell = (param) => plugin(param).hooks['after:deploy:deploy']();
