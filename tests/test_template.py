@@ -398,6 +398,7 @@ def test_dashboard_and_alarms_show_metrics_that_the_log_carries() -> None:
     assert {(one["MetricName"], tuple(one["Dimensions"])) for one in watched} == {
         ("models_refused", ()),
         ("compiles_refused", ()),
+        ("checks_failed", ()),
     }
 
 

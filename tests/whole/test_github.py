@@ -64,6 +64,8 @@ def test_the_example_deploys_without_a_key_and_promotes_what_was_verified() -> N
     assert runs(dev)[-1].startswith("scripts/models verify ")
     assert runs(prod)[-1].startswith("scripts/models promote ")
     assert (dev["environment"], prod["environment"]) == ("dev", "prod")
+    # The first run has no model yet.
+    assert all("vars.MODEL_PLACE != ''" in job["steps"][-1]["if"] for job in (dev, prod))
 
 
 def test_updates_are_asked_for_both_kinds_of_packages() -> None:
