@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO
 
 from classifier.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+EVERY_S = 4.0
+"""Seconds after which a verb that is still at the same thing says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,24 @@ class Console:
         """Say what is being done now, with the seconds since the start."""
         _print(f"[{time.monotonic() - self.started:6.1f} s] {line}", sys.stderr)
 
+    @contextmanager
+    def working(self, line: str, every_s: float = EVERY_S) -> Iterator[None]:
+        """Say what is being done now, and every few seconds that it still is, until it is done."""
+        self.progress(line)
+        done = threading.Event()
+
+        def beat() -> None:
+            while not done.wait(every_s):
+                self.progress(f"still {line}")
+
+        thread = threading.Thread(target=beat, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+
     def warn(self, line: str) -> None:
         """Say what deserves a look."""
         _print(f"Warning: {line}", sys.stderr)
@@ -37,6 +60,19 @@ class Console:
 def _print(text: str, file: TextIO) -> None:
     """Names of keys, layers and labels are whoever's who wrote them: what would drive a terminal is written out."""
     print("\n".join(map(printable, text.split("\n"))), file=file, flush=True)
+
+
+def paced(tell: Callable[[str], None], every_s: float = EVERY_S) -> Callable[[str], None]:
+    """The same, but for lines that come sooner than `every_s` after the last that was told, or after now."""
+    last = time.monotonic()
+
+    def told(line: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= every_s:
+            last = time.monotonic()
+            tell(line)
+
+    return told
 
 
 def table(rows: Sequence[Sequence[object]]) -> list[str]:

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from lifecycle.console import table
+from lifecycle.console import paced, table
 from lifecycle.labelled import model_input
 from lifecycle.pipelines import NEAR, UNLIKE, Pipeline, named, numbers_of, pixels_of
 from lifecycle.scoring import Quality, judge
@@ -180,7 +180,9 @@ def weigh(
     tell(f"trying which numbers the model was trained on, with {len(few)} pictures")
     trial = _Trial(scores, few)
     best: dict[tuple[str, str], Tried] = {}
-    for pipeline in numbers_of(given):
+    step, ways = paced(tell), list(numbers_of(given))
+    for done, pipeline in enumerate(ways):
+        step(f"{done} of {len(ways)} ways with the numbers tried")
         tried = max((trial.of(each) for each in pixels_of(pipeline, UNLIKE)), key=lambda each: each.mean)
         best[pipeline.numbers, pipeline.preprocessing.color] = tried
     ranked = sorted(best.values(), key=lambda each: -each.mean)
@@ -189,8 +191,11 @@ def weigh(
     wanted = [pipeline for each in kept for pipeline in pixels_of(each)]
     if all(pipeline.preprocessing != given for pipeline in wanted):
         wanted.append(named(given))
-    trial = _Trial(scores, many)
-    return _decided(sorted(map(trial.of, wanted), key=lambda each: -each.mean), wanted)
+    trial, found = _Trial(scores, many), []
+    for done, pipeline in enumerate(wanted):
+        step(f"{done} of {len(wanted)} pipelines tried")
+        found.append(trial.of(pipeline))
+    return _decided(sorted(found, key=lambda each: -each.mean), wanted)
 
 
 def _decided(tried: list[Tried], order: Sequence[Pipeline]) -> Evidence:

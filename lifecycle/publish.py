@@ -197,8 +197,8 @@ def _prepare_keras(
 
     files = {"architecture.json": found.architecture, "model.weights.h5": found.weights, "serving.json": asked}
     pictures = [sample.data for sample in samples]
-    console.progress("comparing the bundle, as the function loads it, with its source")
-    agreement, model, doubts = faithful.compare(found, as_bundle(files), pictures)
+    with console.working("comparing the bundle, as the function loads it, with its source"):
+        agreement, model, doubts = faithful.compare(found, as_bundle(files), pictures)
     for doubt in doubts:
         console.warn(doubt)
     model, evidence = pipeline_of(options.against, asked, model, console, yes=options.yes)

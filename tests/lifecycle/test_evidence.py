@@ -80,9 +80,13 @@ def test_the_pipeline_of_the_training_is_named(pixels: str, numbers: str, color:
     assert any("the published one is not the best" in line for line in evidence.verdict(GIVEN))
 
 
-def test_a_model_that_sees_no_difference_gets_no_verdict() -> None:
+def test_a_model_that_sees_no_difference_gets_no_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     chance = np.random.default_rng(1)
-    evidence = weigh(GIVEN, lambda _: chance.dirichlet((1, 1, 1)).tolist(), HELD[:12], lambda _: None, 12)
+    told: list[str] = []
+    monkeypatch.setattr("lifecycle.evidence.paced", lambda tell: tell)  # every line, without waiting
+    evidence = weigh(GIVEN, lambda _: chance.dirichlet((1, 1, 1)).tolist(), HELD[:12], told.append, 12)
+    count = len(evidence.tried)
+    assert told[-1] == f"{count - 1} of {count} pipelines tried"
     assert not evidence.clear
     assert len(evidence.as_dict()["tried"]) >= len(PIXELS)
 
