@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lifecycle.console import Console, megabytes, table
 from lifecycle.place import find_place
-from lifecycle.timeline import BY_HAND, Timeline, read_timeline
+from lifecycle.timeline import BY_HAND, Refused, Timeline, read_timeline
 
 if TYPE_CHECKING:
     import argparse
@@ -27,26 +27,31 @@ def run(options: argparse.Namespace, console: Console) -> int:
     place = find_place(options.place)
     timeline = read_timeline(place)
     canary = [] if timeline.canary is None else [timeline.canary]
-    rows = [summary(timeline, found) for found in [*canary, *timeline.publications]]
-    refusal = timeline.refusal()
-    document = {"place": place.url, "serving": timeline.serving, "versions": rows}
-    document |= {"refused": refusal} if refusal else {}
-    console.result(document, [*_lines(place.url, timeline, rows), *refused_lines(refusal)])
+    refused = timeline.refused()
+    rows = [summary(timeline, found, refused) for found in [*canary, *timeline.publications]]
+    serving = timeline.serving if refused is None else refused.instead
+    document = {"place": place.url, "serving": serving, "versions": rows} | refused_fields(refused)
+    console.result(document, [*_lines(place.url, serving, rows), *refused_lines(refused)])
     return 0
 
 
-def refused_lines(refusal: str) -> list[str]:
+def refused_fields(refused: Refused | None) -> dict[str, Any]:
+    """The same as `refused_lines`, for programs."""
+    return {} if refused is None else {"refused": refused.reason, "refused_version": refused.version}
+
+
+def refused_lines(refused: Refused | None) -> list[str]:
     """What to tell when functions can't serve the newest objects."""
-    if not refusal:
+    if refused is None:
         return []
     return [
-        f"Refused  what is newest can't be served: {refusal}",
-        "         Functions serve the last good model before it.",
+        f"Refused  {refused.version}, which is newest, can't be served: {refused.reason}",
+        f"         {refused.told}",
     ]
 
 
-def summary(timeline: Timeline, found: Record) -> dict[str, Any]:
-    """One publication as a list shows it."""
+def summary(timeline: Timeline, found: Record, refused: Refused | None = None) -> dict[str, Any]:
+    """One publication as a list shows it; `refused` as the timeline has it."""
     agreement = found.document.get("agreement", {})
     compiled = agreement.get("compiled", {})
     return {
@@ -58,9 +63,10 @@ def summary(timeline: Timeline, found: Record) -> dict[str, Any]:
         "largest_difference": agreement.get("source", {}).get("largest_difference"),
         "engine": ("litert" if compiled["usable"] else "tensorflow") if compiled else None,
         "verified": found.verified,
-        "serves": _serves(timeline, found),
+        "serves": _serves(timeline, found, refused),
         "whole": timeline.is_whole(found),
         **_canary(found),
+        **({"refused": refused.reason} if refused and refused.version == found.version else {}),
     }
 
 
@@ -75,21 +81,24 @@ def state_of(row: dict[str, Any]) -> str:
     """What a version is at the moment, in a word or two."""
     if canary := row.get("canary"):
         return f"{'shadow' if canary['shadow'] else 'canary'} {canary['percent']} %"
-    return "serves" if row["serves"] else "" if row["whole"] else "lost"
+    known = {"serves": row["serves"], "refused": row.get("refused"), "lost": not row["whole"]}
+    return next((state for state, holds in known.items() if holds), "")
 
 
-def _serves(timeline: Timeline, found: Record) -> bool:
+def _serves(timeline: Timeline, found: Record, refused: Refused | None) -> bool:
+    if refused is not None:
+        return found is next((item for item in timeline.publications if item.version == refused.instead), None)
     current = timeline.current
     same = current is not None and (found.version, found.published) == (current.version, current.published)
     return same and not timeline.swapped
 
 
-def _lines(url: str, timeline: Timeline, rows: list[dict[str, Any]]) -> list[str]:
+def _lines(url: str, serving: str | None, rows: list[dict[str, Any]]) -> list[str]:
     shown = [HEADING, *map(_row, rows)]
     lines = table(shown) if rows else [f"Nothing was published at {url}."]
-    if timeline.serving == BY_HAND:
+    if serving == BY_HAND:
         lines.append("Serving now: objects that were swapped by hand, newer than anything published.")
-    elif timeline.serving is None:
+    elif serving is None:
         lines.append("Serving now: nothing; there is no whole bundle.")
     return lines
 

@@ -20,7 +20,7 @@ from lifecycle.errors import PlaceError, UsageError
 from lifecycle.place import Place, find_place, s3_trouble
 from lifecycle.release import VERSIONS
 from lifecycle.shares import canary_of
-from lifecycle.timeline import LOOK_S, Timeline, read_timeline
+from lifecycle.timeline import BY_HAND, LOOK_S, Timeline, read_timeline
 
 if TYPE_CHECKING:
     import argparse
@@ -100,6 +100,10 @@ def _serving(timeline: Timeline) -> Iterator[tuple[str, str]]:
         report = timeline.store.compiled.report_for(newest, timeline.view.reports, time.monotonic() + LOOK_S)
         for version in {known or "", report.fingerprint if report else ""} - {""}:
             yield version, "serves"
+    if refused := timeline.refused():
+        yield refused.version, "newest, and refused: it serves nowhere"
+        if refused.instead and refused.instead != BY_HAND:
+            yield refused.instead, f"serves, as {refused.version} is refused"
 
 
 def _stored(place: Place, version: str) -> Mapping[str, list[Stored]]:

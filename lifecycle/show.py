@@ -14,7 +14,7 @@ from lifecycle.marks import read_mark
 from lifecycle.memory import Needs, needs_of
 from lifecycle.place import Place, find_place
 from lifecycle.publish import agreement_lines
-from lifecycle.timeline import LOOK_S, Timeline, read_timeline
+from lifecycle.timeline import LOOK_S, Refused, Timeline, read_timeline
 
 if TYPE_CHECKING:
     import argparse
@@ -31,25 +31,35 @@ def run(options: argparse.Namespace, console: Console) -> int:
     """Print it."""
     place = find_place(options.place)
     timeline = read_timeline(place)
-    if options.version or (timeline.current is not None and not timeline.swapped):
-        document, lines = _published(place, timeline, options.version)
+    refused = timeline.refused()
+    version = options.version or _instead(timeline, refused)
+    if version or (timeline.current is not None and not timeline.swapped):
+        document, lines = _published(place, timeline, version, refused)
     else:
-        document, lines = _by_hand(place, timeline)
-    refusal = "" if options.version else timeline.refusal()
-    document |= {"refused": refusal} if refusal else {}
+        document, lines = _by_hand(place, timeline, refused)
+    refused = None if options.version else refused
+    document |= listing.refused_fields(refused)
     canary = None if options.version else timeline.canary
     beside = (
         [] if canary is None else [f"Beside   {canary.version}, {listing.state_of(listing.summary(timeline, canary))}"]
     )
-    console.result(document, [*lines, *beside, *listing.refused_lines(refusal)])
+    console.result(document, [*lines, *beside, *listing.refused_lines(refused)])
     return 0
 
 
-def _published(place: Place, timeline: Timeline, version: str | None) -> tuple[dict[str, Any], list[str]]:
+def _instead(timeline: Timeline, refused: Refused | None) -> str | None:
+    """What was published and serves in place of what is refused."""
+    published = {found.version for found in timeline.publications}
+    return refused.instead if refused is not None and refused.instead in published else None
+
+
+def _published(
+    place: Place, timeline: Timeline, version: str | None, refused: Refused | None
+) -> tuple[dict[str, Any], list[str]]:
     found = timeline.named(version) if version else timeline.current
     if found is None:
         raise PlaceError(f"nothing was published at {place.url}")
-    short = listing.summary(timeline, found)
+    short = listing.summary(timeline, found, refused)
     mark = read_mark(place, found.version)
     serving = published_serving.of(place, found)
     document = {**found.document, **short, "place": place.url, "checked": mark, "serving": serving}
@@ -92,7 +102,7 @@ def _lines(found: Record, short: dict[str, Any], mark: dict[str, Any] | None) ->
     return lines if short["whole"] else [*lines, "Lost     the bucket no longer has all of these objects"]
 
 
-def _by_hand(place: Place, timeline: Timeline) -> tuple[dict[str, Any], list[str]]:
+def _by_hand(place: Place, timeline: Timeline, refused: Refused | None) -> tuple[dict[str, Any], list[str]]:
     """A bundle that was copied into the bucket has no record: what its objects and its compiled form tell."""
     newest = timeline.view.newest
     if newest is None:
@@ -105,9 +115,10 @@ def _by_hand(place: Place, timeline: Timeline) -> tuple[dict[str, Any], list[str
     objects: dict[str, Any] = {
         part.role: {"key": part.key, "size": part.size, "etag": part.etag} for part in newest.parts
     }
-    engine = "litert" if report and report.usable else "tensorflow"
+    engine = None if refused else "litert" if report and report.usable else "tensorflow"
     document = {"place": place.url, "version": version, "published": None, "engine": engine, "objects": objects}
-    lines = [f"Model    {version}, swapped by hand, {megabytes(newest.size)}, served by {engine}"]
+    how = f"served by {engine}" if engine else "refused"
+    lines = [f"Model    {version}, swapped by hand, {megabytes(newest.size)}, {how}"]
     if report is not None and not report.refusal:
         needs = needs_of(newest.weights.size, report)
         document["needs"], lines = needs.as_dict(), [*lines, f"Needs    {needs}"]

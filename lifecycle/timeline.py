@@ -16,12 +16,31 @@ from lifecycle.shares import canary_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from classifier.bundles.compiled import Report
     from classifier.bundles.reader import View
     from classifier.bundles.store import ModelStore
     from lifecycle.place import Place
 
 LOOK_S = 60.0
 BY_HAND = "swapped by hand"
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """That functions can't serve what is newest, as the compile function found out."""
+
+    version: str
+    reason: str
+    instead: str | None
+    """The version that they serve for it: a fingerprint, "swapped by hand", or None if there is no older one."""
+
+    @property
+    def told(self) -> str:
+        """What functions do about it, in a sentence."""
+        if self.instead is None:
+            return "There is no good model before it: functions that start now have none."
+        before = f"objects {BY_HAND} before it" if self.instead == BY_HAND else f"{self.instead}, the last good model"
+        return f"Functions serve {before}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +70,24 @@ class Timeline:
             return BY_HAND
         return known_fingerprint(self.view.newest) if isinstance(self.view.newest, Snapshot) else None
 
-    def refusal(self) -> str:
-        """Why functions refuse what counts now, as the compile function found out; empty if it did not."""
-        if not isinstance(self.view.newest, Snapshot):
-            return ""
-        report = self.store.compiled.report_for(self.view.newest, self.view.reports, time.monotonic() + LOOK_S)
-        return report.refusal if report is not None else ""
+    def refused(self) -> Refused | None:
+        """What functions refuse, and what they serve instead; None if they can serve what counts now."""
+        newest = self.view.newest
+        report = self._report(newest) if isinstance(newest, Snapshot) else None
+        if report is None or not report.refusal or not isinstance(newest, Snapshot):
+            return None
+        return Refused(report.fingerprint, report.refusal, self._before(newest))
+
+    def _before(self, refused: Snapshot) -> str | None:
+        """What a function that starts now goes back to."""
+        for snapshot in self.store.bundles.older(time.monotonic() + LOOK_S):
+            report = self._report(snapshot)
+            if snapshot.stated != refused.stated and not (report and report.refusal):
+                return known_fingerprint(snapshot) or (report.fingerprint if report else BY_HAND)
+        return None
+
+    def _report(self, snapshot: Snapshot) -> Report | None:
+        return self.store.compiled.report_for(snapshot, self.view.reports, time.monotonic() + LOOK_S)
 
     @property
     def canary(self) -> Record | None:

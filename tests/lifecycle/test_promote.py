@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from classifier.bundles.bundle import Snapshot
 from classifier.bundles.compiled import EXPLAIN, HEAD, MODEL, key_of
+from classifier.bundles.serving import ModelShape
 from lifecycle import record
 from lifecycle.command import main
 from lifecycle.place import Place
@@ -90,29 +92,43 @@ def test_a_diff_names_what_changed(place: Place, capsys: Any) -> None:
     assert "serving.json:\n  labels: gone label 1; new label 2" in capsys.readouterr().out
 
 
-def test_a_bundle_that_functions_refuse_is_not_shown_as_serving(bucket: Bucket, place: Place, capsys: Any) -> None:
-    from copy import replace
-
-    from classifier.bundles.serving import ModelShape
-
+def test_a_bundle_that_functions_refuse_is_named_so_and_what_they_serve_for_it_too(
+    bucket: Bucket, place: Place, capsys: Any
+) -> None:
     given = release(1)
-    put_release(place, given, None, print)
-    etags = {name: bucket.put(PLACE_PREFIX + name, data)["ETag"].strip('"') for name, data in release(2).files.items()}
-    roles = {"architecture.json": "architecture", "model.weights.h5": "weights", "serving.json": "serving"}
+    older, _ = publish(place, 2).version, publish(place, 1)
+    time.sleep(1)  # S3's clock has whole seconds
+    put = bucket.put(PLACE_PREFIX + "architecture.json", b"broken")["ETag"].strip('"')
+    newest = place.store().bundles.look(time.monotonic() + 60).newest
     assert given.report is not None
+    assert isinstance(newest, Snapshot)
+    assert ("architecture", put) in newest.identity
     refused = replace(
         given.report,
-        fingerprint=release(2).version,
+        fingerprint="f" * 16,
         usable=False,
         reason="model_invalid: no such layer",
         shape=ModelShape(None, None, 0, 0, None),
-        identities=(frozenset((roles[name], etag) for name, etag in etags.items()),),  # type: ignore[misc]
+        identities=(newest.identity,),
     )
     bucket.put(key_of(PLACE_PREFIX, refused.fingerprint, "report.json"), refused.to_json())
-    for verb in ("list", "show"):
+    told = {}
+    for verb in ("list", "show", "prune"):
         capsys.readouterr()
         assert main([verb, "dev"]) == 0
-        assert "Refused  what is newest can't be served: model_invalid: no such layer" in capsys.readouterr().out
+        told[verb] = capsys.readouterr().out
+    for verb in ("list", "show"):
+        assert f"Refused  {'f' * 16}, which is newest, can't be served: model_invalid: no such layer" in told[verb]
+        assert f"Functions serve {given.version}, the last good model." in told[verb]
+    assert "Serving now" not in told["list"]
+    states = {line.split()[0]: "serves" in line for line in told["list"].splitlines()[1:3]}
+    assert states == {given.version: True, older: False}
+    assert f"Model    {given.version}" in told["show"]
+    assert f"Keeps    {'f' * 16}: newest, and refused: it serves nowhere" in told["prune"]
+    assert f"Keeps    {given.version}: serves, as {'f' * 16} is refused" in told["prune"]
+    assert main(["list", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["serving"], document["refused_version"]) == (given.version, "f" * 16)
 
 
 def test_what_explains_goes_with_the_model_that_it_is_about(place: Place, bucket: Bucket) -> None:

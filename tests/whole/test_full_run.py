@@ -172,6 +172,7 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_AnalyzeLogData-disc
 ONLY_SOMETIMES = {
     "unpack_ms": "the package has something to unpack, the source tree has not",
     "stack": "no fault of ours",
+    "canary": "no canary runs",
 }
 
 
