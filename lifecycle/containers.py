@@ -34,13 +34,15 @@ class Found:
     """The files that make up one model, and what was understood.
 
     `paths`: one file or SavedModel folder, or architecture JSON and weights. `labels` lies beside it; `preprocessing`
-    is what its kind is known for. `told` says what was taken for what, where that is not plain.
+    is what its kind is known for. `told` says what was taken for what, where that is not plain; `left`, which labels
+    were not taken.
     """
 
     paths: tuple[Path, ...]
     labels: Path | None = None
     preprocessing: Mapping[str, Any] = field(default_factory=dict)
     told: str = ""
+    left: str = ""
 
 
 def find(paths: Sequence[Path], stack: ExitStack) -> Found:
@@ -143,8 +145,8 @@ def _with_labels(paths: tuple[Path, ...]) -> Found:
     for file in beside:
         is_model = head_of(file) in (HDF5, ZIP) or (file.suffix == ".json" and _may_be_architecture(file))
         if is_model and file.resolve() not in own:
-            told = f"{labels.name} lies beside several models ({file.name} as well) and is not taken: give --labels"
-            return Found(paths, told=told)
+            left = f"{labels.name} lies beside several models ({file.name} as well) and is not taken: give --labels"
+            return Found(paths, left=left)
     return Found(paths, labels)
 
 
@@ -162,8 +164,7 @@ def _with_its_other_half(path: Path) -> Found:
     same = [file for file in others if file.name.split(".")[0] == stem] or others
     if len(same) == 1:
         first, second = (path, same[0]) if path.suffix == ".json" else (same[0], path)
-        found = _with_labels((first, second))
-        return replace(found, told=f"{first.name} and {second.name}" + (f"; {found.told}" if found.told else ""))
+        return replace(_with_labels((first, second)), told=f"{first.name} and {second.name}")
     needs = "weights" if path.suffix == ".json" else "architecture JSON (model.to_json())"
     raise UsageError(f"{path.name} is half a model: give its {needs} too")
 

@@ -165,8 +165,8 @@ def prepare(options: argparse.Namespace, place: Place | None, console: Console) 
         files = containers.find(options.source, stack)
         if files.told:
             console.progress(files.told)
-        if files.labels and not options.labels:
-            console.progress(f"labels from {files.labels.name}, which lies beside it")
+        if not options.labels and (files.labels or files.left):
+            console.progress(f"labels from {files.labels.name}, which lies beside it" if files.labels else files.left)
         found = reading.read_source(files, options.input, options.output)
         samples = serving_options.read_samples(options.sample)
         if isinstance(found, source.KerasSource):

@@ -109,7 +109,7 @@ def test_labels_beside_the_files_of_one_model_are_its_own(tmp_path: Path, stack:
     (folder / "b.h5").write_bytes(HDF5)
     found = find([folder / name for name in given], stack)
     assert found.labels is None
-    assert "labels.txt lies beside several models (b.h5 as well) and is not taken: give --labels" in found.told
+    assert "labels.txt lies beside several models (b.h5 as well) and is not taken: give --labels" in found.left
 
 
 def test_a_saved_model_that_an_upload_made_flat_is_put_in_order(tmp_path: Path, stack: ExitStack) -> None:
