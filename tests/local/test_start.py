@@ -190,7 +190,7 @@ def test_the_last_line_names_the_address_and_the_end_leaves_nothing(
         process.send_signal(how)
         assert process.wait(30) == 0
         said += process.stdout.readlines()  # the function's own lines come by another way, and may be later
-    assert any("s3://keras-classifier-dev-modelbucket/models/dev/" in line for line in said)
+    assert any("publish MODEL --to s3://keras-classifier-dev-modelbucket/models/dev " in line for line in said)
     assert any(re.fullmatch(r"\S+  GET /classify 200 in \S+ ms by litert.*\n", line) for line in said), said
     assert not any(line.startswith("{") for line in said)
     assert list(tmp_path.glob("local-lambda-*")) == []

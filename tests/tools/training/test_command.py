@@ -116,7 +116,7 @@ def test_report_says_what_was_skipped_and_how_good_the_model_is(run: Run) -> Non
 
 @pytest.mark.tensorflow
 def test_last_line_says_what_to_do_next(run: Run) -> None:
-    assert run.stdout.splitlines()[-1].endswith(f"npm start -- --bundle {run.out}")
+    assert run.stdout.splitlines()[-1].endswith(f"npm start -- --model {run.out}")
 
 
 @pytest.mark.tensorflow
