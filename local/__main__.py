@@ -21,6 +21,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from classifier.errors import UnavailableError
 from local import supply
 from local.cloud import Config, InvocationError, LocalLambda
 from local.framework import TemplateError
@@ -40,6 +41,8 @@ COMPILE = "handler.compile_model"
 EXAMPLES = "examples/"
 ANSWER_S = 60
 BUSY_S = 0.5
+UNSEEN_S = 40
+"""How long a function may go on saying that there is no model: it looks again each 30 s at most."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -167,7 +170,10 @@ def _compile(cloud: LocalLambda, config: Config) -> None:
 
 def _answer(url: str, keys: list[str]) -> None:
     """Have the model loaded and a sample classified, so that "Ready" is true; SeedError if no model can be served."""
-    if refused := _refusal(f"{url}/model"):
+    until = time.monotonic() + UNSEEN_S
+    while (refused := _refusal(f"{url}/model")) == UnavailableError.text and time.monotonic() < until:
+        time.sleep(BUSY_S)  # somebody asked before the model was there, and the function looks again in a while
+    if refused:
         raise SeedError(f"{refused} The log above says more.")
     if keys and (refused := _refusal(f"{url}/classify?s3key={quote(keys[0])}")):
         print(f"The sample {keys[0]} can't be classified: {refused}", flush=True)
