@@ -106,19 +106,18 @@ class Evidence:
 
     def better_than(self, published: Preprocessing) -> Tried | None:
         """The best pipeline, if the published one is worse beyond the error."""
-        given = next((each for each in self.tried if each.pipeline.preprocessing == published), None)
+        given = self.of(published)
         if given is None or not self.tells or given.like(self.best):
             return None
         return self.best if given.worse_than(self.best) else None
 
     def verdict(self, published: Preprocessing) -> list[str]:
         """What `verify` says of the published pipeline."""
-        better = self.better_than(published)
+        better, given = self.better_than(published), self.of(published)
         if not self.tells:
             return ["Pipeline by none is the model better than guessing on these pictures"]
-        if better is None:
+        if better is None or given is None:
             return ["Pipeline no other fits these pictures better than the published one"]
-        given = next(each for each in self.tried if each.pipeline.preprocessing == published)
         text = f"{better.quality.accuracy:.1%} right against {given.quality.accuracy:.1%}"
         return [
             f"Pipeline the published one is not the best: {better.pipeline.name}, {text} with {given.pipeline.name}",

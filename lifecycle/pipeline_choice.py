@@ -93,10 +93,10 @@ def decides(asked: bytes) -> bool:
 
 def _warn_of_one_label(evidence: Evidence, serving: Serving, console: Console) -> None:
     """Say so where the pictures, of several labels, all get one by the pipeline that is published."""
-    tried = [each for each in evidence.tried if each.pipeline.preprocessing == serving.preprocessing]
-    if not tried or serving.output == "regression":
+    tried = evidence.of(serving.preprocessing)
+    if tried is None or serving.output == "regression":
         return
-    confusion = tried[0].quality.confusion
+    confusion = tried.quality.confusion
     named = {label: sum(row[index] for row in confusion) for index, label in enumerate(serving.labels)}
     counts = {label: count for label, count in named.items() if count}
     if sum(map(any, confusion)) > 1 and (doubt := one_label_for_all(counts)):

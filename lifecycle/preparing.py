@@ -33,6 +33,8 @@ class Prepared:
     samples: list[dict[str, Any]] = field(default_factory=list)
     reference: Reference | None = None
     """What the pictures that were given, and the answers to them, are like."""
+    asked: bytes = b"{}"
+    """serving.json as it was asked for, before defaults were written out."""
 
 
 def compiled_facts(report: Report) -> dict[str, Any]:

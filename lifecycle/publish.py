@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +101,7 @@ def run(options: argparse.Namespace, console: Console) -> int:
     timeline = read_timeline(place)
     share = shares.asked(options, place, timeline)
     prepared = prepare(options, place, console)
-    _warn_of_what_was_not_said(prepared.release, options, timeline, place, console)
+    _warn_of_what_was_not_said(prepared, options, timeline, place, console)
     needs = _check_memory(prepared.release, options.to, console)
     beside = _check_both(prepared.release, place, timeline, console) if share else None
     if not options.dry_run:
@@ -112,14 +113,14 @@ def run(options: argparse.Namespace, console: Console) -> int:
 
 
 def _warn_of_what_was_not_said(
-    release: Release, options: argparse.Namespace, timeline: Timeline, place: Place, console: Console
+    prepared: Prepared, options: argparse.Namespace, timeline: Timeline, place: Place, console: Console
 ) -> None:
     """Numbers for labels, and pictures made ready otherwise than for the model that serves: nobody asked for either."""
-    serving = json.loads(release.files["serving.json"])
+    serving = json.loads(prepared.release.files["serving.json"])
     labels = serving.get("labels", [])
-    if len(labels) > 1 and labels == [str(index) for index in range(len(labels))] and not options.labels:
+    if len(labels) > 1 and not json.loads(prepared.asked).get("labels"):
         console.warn(f"no labels were given: replies will say 0 to {labels[-1]}. Give --labels FILE")
-    if serving_options.pixels_are_asked_for(options) or timeline.current is None or timeline.swapped:
+    if decides(prepared.asked) or options.against or timeline.current is None or timeline.swapped:
         return
     if text := published_serving.other_pixels(serving, published_serving.of(place, timeline.current)):
         console.warn(
@@ -172,7 +173,7 @@ def prepare(options: argparse.Namespace, place: Place | None, console: Console) 
         if isinstance(found, source.KerasSource):
             asked = serving_options.wanted(options, files, options.output)
             check_labels(found.architecture, asked, options, console)
-            return _prepare_keras(found, asked, samples, options, place, console)
+            return replace(_prepare_keras(found, asked, samples, options, place, console), asked=asked)
         if options.against:
             raise UsageError(
                 "--against tries pipelines on a Keras model. Say --trained-with for a SavedModel or GraphDef, and "
@@ -182,7 +183,8 @@ def prepare(options: argparse.Namespace, place: Place | None, console: Console) 
 
         asked = serving_options.wanted(options, files)
         check_labels(None, asked, options, console)
-        return graph_source.prepare(found, asked, samples, options.quantize, console, yes=options.yes)
+        made = graph_source.prepare(found, asked, samples, options.quantize, console, yes=options.yes)
+        return replace(made, asked=asked)
 
 
 def _prepare_keras(

@@ -101,12 +101,6 @@ def _beside(sources: list[Path], name: str) -> Path | None:
     return next((path / name for path in sources if path.is_dir() and (path / name).is_file()), None)
 
 
-def pixels_are_asked_for(options: argparse.Namespace) -> bool:
-    """Whether anything on the command line says how pictures are made ready."""
-    names = ("trained_with", "against", "preprocessing", "serving", "pixels", "filter", "resize", "color")
-    return any(getattr(options, name) for name in names)
-
-
 def _preprocessing(options: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = fields_of(options.trained_with) if options.trained_with else {}
     if text := options.preprocessing:

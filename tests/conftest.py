@@ -93,6 +93,12 @@ def s3_server() -> Iterator[LocalS3]:
     server.stop()
 
 
+def aws_environment(endpoint: str) -> dict[str, str]:
+    """What boto3 takes from the environment to talk to a test's S3."""
+    key = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    return {"AWS_ENDPOINT_URL": endpoint, **key, "AWS_DEFAULT_REGION": "us-east-1"}
+
+
 @pytest.fixture
 def bucket(s3_server: LocalS3) -> Iterator[Bucket]:
     """A fresh bucket; `bucket.server.failing` is reset afterwards."""
@@ -106,15 +112,8 @@ def bucket(s3_server: LocalS3) -> Iterator[Bucket]:
 @pytest.fixture
 def place(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> Place:
     """An empty place, which the environment names too; swaps by hand count at once there."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": bucket.endpoint_url,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "MODEL_BUCKET": bucket.name,
-        "MODEL_PREFIX": PLACE_PREFIX,
-        "SWAP_SETTLE_SECONDS": "0",
-    }.items():
+    own = {"MODEL_BUCKET": bucket.name, "MODEL_PREFIX": PLACE_PREFIX, "SWAP_SETTLE_SECONDS": "0"}
+    for name, value in (aws_environment(bucket.endpoint_url) | own).items():
         monkeypatch.setenv(name, value)
     return Place(bucket.name, PLACE_PREFIX, bucket.boto)
 

@@ -18,6 +18,7 @@ import urllib3
 
 from lifecycle.command import main
 from local.launch import PROJECT
+from tests.conftest import aws_environment
 from tests.support.demo import demo
 from tests.support.trained_pipelines import PIPELINES, files, train
 
@@ -63,12 +64,7 @@ def held(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def credentials(s3_server: LocalS3, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {
-        "AWS_ENDPOINT_URL": s3_server.endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
+    for name, value in aws_environment(s3_server.endpoint).items():
         monkeypatch.setenv(name, value)
 
 
