@@ -7,7 +7,6 @@ temperature and threshold are no part of what was compiled, so that no function 
 from __future__ import annotations
 
 import hashlib
-from copy import replace
 from typing import TYPE_CHECKING, Any
 
 from classifier.bundles.bundle import REQUIRED, ROLES, Identity, fingerprint
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 JSON = "application/json"
 SERVING = "serving.json"
-FORMS = ("float16", "int8")
 
 
 def republish(
@@ -73,7 +71,5 @@ def _put_compiled(place: Place, found: Candidate, version: str, identity: Identi
         return
     for name in report.objects:
         copy_object(place, key_of(place.prefix, found.version, name), place, key_of(place.prefix, version, name), None)
-    measured = {name: value for name, value in report.measured.items() if name not in FORMS}
-    changes: dict[str, Any] = {"serving": serving.decode(), "labels": None, "measured": measured}
-    mine = replace(report, fingerprint=version, identities=(identity,), **changes)
+    mine = report.under(version, identity, serving, None)
     put(place, key_of(place.prefix, version, REPORT), mine.to_json(), JSON)

@@ -25,6 +25,7 @@ HEAD = "explain.head"
 """What makes the model one of its class activation maps, put before it (classifier/compiling/explain_form.py)."""
 EXPLAIN = "explain"
 """Among what was measured: that head, or why there is none."""
+SMALLER_FORMS = ("float16", "int8")
 MAX_REPORT_BYTES = 20_000_000
 _OUTPUT = Fields(
     {"name": str, "units": int, "activation": (str, None)},
@@ -120,6 +121,15 @@ class Report(Record, kw_only=True):
         others = [known for known in self.identities if known != identity]
         return replace(self, identities=(*others, identity)[-IDENTITIES_KEPT:])
 
+    def under(self, version: str, identity: Identity, serving: bytes | None, labels: bytes | None) -> Report:
+        """The same report for a bundle that says the same of the numbers, without the smaller forms.
+
+        UnicodeDecodeError if its texts are not UTF-8.
+        """
+        measured = {name: value for name, value in self.measured.items() if name not in SMALLER_FORMS}
+        its: dict[str, Any] = {"serving": text_of(serving), "labels": text_of(labels), "measured": measured}
+        return replace(self, fingerprint=version, identities=(identity,), **its)
+
     def measured_too(self, measured: Mapping[str, Any]) -> Report:
         """The same report with what was measured of further forms."""
         return replace(self, measured={**measured, **self.measured})
@@ -153,6 +163,11 @@ def known_fingerprint(snapshot: Snapshot) -> str | None:
     """The snapshot's fingerprint without reading it: known when it was published, with its objects' SHA-256."""
     digests = {part.role: part.sha256 for part in snapshot.parts if part.sha256}
     return fingerprint(digests) if len(digests) == len(snapshot.parts) else None
+
+
+def text_of(data: bytes | None) -> str | None:
+    """A document of the bundle, as its report holds it."""
+    return None if data is None else data.decode()
 
 
 def _encoded(text: str | None) -> bytes | None:

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any
 from classifier import logs
 from classifier.bundles.bundle import PUBLISHED, ROLES, Snapshot, Unsettled
 from classifier.bundles.compiled import EXPLAIN, HEAD, MODEL, REPORT, Report, key_of
+from classifier.bundles.compiled_reader import REPORTS_TRIED
 from classifier.bundles.names import is_name
 from classifier.compiling.compiler import NEEDED, compile_bundle, refused_report
+from classifier.compiling.kept import reworded
 from classifier.errors import ModelError, StorageUnavailableError
 from classifier.model_memory import COMPILING, MB
 from classifier.pictures.headers.picture import ImageLimits
@@ -85,6 +87,8 @@ class CompileJob:
         known = self._known(bundle, view, deadline)
         if known is not None and self._is_done(known, deadline):
             return self._write_report(known.also_for(snapshot.identity), view, deadline)
+        if not self.quantize and (kept := self._kept(bundle, view, deadline)) is not None:
+            return self._write_report(kept, view, deadline)
         logs.emit("info", "compiling", fields={"version": bundle.fingerprint, "bytes": snapshot.size})
         try:
             COMPILING.check_file(snapshot.weights.size, self.memory, published=snapshot.weights.sha256 is not None)
@@ -102,9 +106,7 @@ class CompileJob:
             files = {form: data for form, data in files.items() if form not in known.measured}
             if report == known:
                 return known
-        for form, data in files.items():
-            key = key_of(self.store.prefix, bundle.fingerprint, FORM_FILES[form])
-            self._put(key, data, deadline, content_type="application/octet-stream")
+        self._put_files(bundle, files, deadline)
         return self._write_report(report, later, deadline)
 
     def _is_done(self, report: Report, deadline: float) -> bool:
@@ -134,6 +136,30 @@ class CompileJob:
         key = key_of(self.store.prefix, bundle.fingerprint, REPORT)
         found = next((info for info in view.reports if info.key == key), None)
         return self.store.compiled.report(found, deadline) if found is not None else None
+
+    def _kept(self, bundle: Bundle, view: View, deadline: float) -> Report | None:
+        """The report to be written where only words of serving.json changed, its compiled form copied; else None."""
+        for info in view.reports[:REPORTS_TRIED]:
+            before = self.store.compiled.report(info, deadline)
+            if before is None or before.fingerprint == bundle.fingerprint or not (mine := reworded(before, bundle)):
+                continue
+            try:
+                files = {"float32": bytes(self.store.compiled.compiled_model(before, deadline))}
+                if mine.head_sha256:
+                    files[EXPLAIN] = self.store.compiled.head(before, deadline)
+            except ModelError as error:
+                logs.emit("warning", "a compiled form that could be kept is damaged", error=error)
+                continue
+            fields = {"version": mine.fingerprint, "kept_from": before.fingerprint}
+            logs.emit("info", "the compiled form is kept: serving.json says the same of the numbers", fields=fields)
+            self._put_files(bundle, files, deadline)
+            return mine
+        return None
+
+    def _put_files(self, bundle: Bundle, files: Mapping[str, bytes], deadline: float) -> None:
+        for form, data in files.items():
+            key = key_of(self.store.prefix, bundle.fingerprint, FORM_FILES[form])
+            self._put(key, data, deadline, content_type="application/octet-stream")
 
     def _write_report(self, report: Report, view: View, deadline: float) -> Report:
         """Write the report; ObjectChangedError if there is another one than in `view`, written by another sandbox."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifier import logs
-from classifier.bundles.compiled import EXPLAIN, LARGEST_DIFFERENCE, LARGEST_LAYER, Report
+from classifier.bundles.compiled import EXPLAIN, LARGEST_DIFFERENCE, LARGEST_LAYER, Report, text_of
 from classifier.bundles.serving import ModelShape, parse_serving, stated_outputs
 from classifier.compiling.agreement import compared
 from classifier.compiling.apart import apart
@@ -226,18 +226,14 @@ def _report(
         reason=reason,
         identities=(bundle.snapshot.identity,),
         shape=reference.shape,
-        serving=_text(bundle.parts.get("serving")),
-        labels=_text(bundle.parts.get("labels")),
+        serving=text_of(bundle.parts.get("serving")),
+        labels=text_of(bundle.parts.get("labels")),
         model_sha256=hashlib.sha256(data).hexdigest(),
         model_bytes=len(data),
         measured=measured,
         versions=reference.versions,
         compiled=_now(),
     )
-
-
-def _text(data: bytes | None) -> str | None:
-    return None if data is None else data.decode()
 
 
 def _versions() -> dict[str, str]:

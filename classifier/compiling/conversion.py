@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from classifier.engines.keras_engine import TracedModel
 
-QUANTIZATIONS = ("float16", "int8")
 _NARROW_OR_WIDE = {"f16": "float16", "bf16": "bfloat16", "f64": "float64"}
 _SIGNATURE = "serving_default"
 _FLAGS: Final[dict[str, dict[str, bool]]] = {

@@ -28,6 +28,45 @@ def test_the_same_content_under_new_objects_is_known(world: World, compiling: St
     assert world.found() is not None
 
 
+@pytest.mark.parametrize(
+    ("edited", "kept"),
+    [
+        ({"labels": ["cat", "dog"], "threshold": 0.9, "top_k": 1, "title": "Pets"}, True),
+        ({"labels": ["cat", "dog", "owl"]}, False),  # for two scores: that is refused, not served
+        ({"temperature": 0.1}, False),
+        ({"output": "sigmoid"}, False),
+        ({"preprocessing": {"scale": "tf"}}, False),
+    ],
+)
+def test_a_serving_json_edited_by_hand_keeps_the_form_where_it_says_the_same_of_the_numbers(
+    world: World, compiling: StandIn, edited: dict[str, Any], *, kept: bool
+) -> None:
+    before = world.run()["version"]
+    world.bucket.put(PREFIX + "serving.json", json.dumps(edited).encode())
+    version = world.run()["version"]
+    assert compiling.done == ([before] if kept else [before, version])
+    found = world.found()
+    assert found is not None
+    assert (found.fingerprint, version != before, world.written(MODEL)) == (version, True, 2)
+    if kept:
+        assert found.serving == json.dumps(edited)
+        assert world.run()["result"] == "compiled before"
+
+
+@pytest.mark.parametrize("changed", ["weights", "damage", "smaller forms"])
+def test_a_form_is_not_kept_for_other_weights_or_when_damaged_or_without_the_forms_asked_for(
+    world: World, compiling: StandIn, changed: str
+) -> None:
+    before = world.run()["version"]
+    world.bucket.put(PREFIX + "serving.json", b'{"labels": ["cat", "dog"]}')
+    if changed == "weights":
+        world.swap("two")
+    elif changed == "damage":
+        world.bucket.put(key_of(PREFIX, before, MODEL), b"half of i")
+    done = world.run(*(["float16"] if changed == "smaller forms" else []))
+    assert compiling.done == [before, done["version"]]
+
+
 @pytest.mark.parametrize("damage", ["other bytes", "gone", "report"])
 def test_a_damaged_form_is_made_again(world: World, compiling: StandIn, damage: str) -> None:
     version = world.run()["version"]

@@ -61,6 +61,10 @@ def pooled(*rest: Any) -> Callable[[Any], Any]:
 def compiled(bucket: Bucket, model: Any, serving: dict[str, Any] | None = None) -> tuple[LoadedModel, dict[str, Any]]:
     """The model as a function serves it from S3, and what its report says of explaining."""
     put(bucket, model, serving)
+    return served_from(bucket)
+
+
+def served_from(bucket: Bucket) -> tuple[LoadedModel, dict[str, Any]]:
     store = ModelStore.at(bucket.s3, bucket.name, PREFIX, settle_s=0, max_bytes=10**8)
     done = CompileJob(store).run(soon())
     assert done["usable"], done
@@ -155,6 +159,20 @@ def test_of_two_labels_of_one_unit_each_is_the_others_opposite(bucket: Bucket) -
     maps = (np.asarray(features(picture))[0] @ kernel)[..., 0]
     np.testing.assert_allclose(explanation(served, picture, "yes")["map"], scaled(maps), atol=6e-4)
     np.testing.assert_allclose(explanation(served, picture, "no")["map"], scaled(-maps), atol=6e-4)
+
+
+def test_labels_edited_by_hand_get_the_same_form_with_its_map(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    from keras import layers
+
+    model, _ = made(pooled(layers.Dense(2, activation="softmax")))
+    before, _ = compiled(bucket, model, {"labels": ["no", "yes"], "output": "softmax"})
+    bucket.put(PREFIX + "serving.json", b'{"labels": ["nein", "ja"], "output": "softmax"}')
+    monkeypatch.setattr("classifier.compiling.compile_job.compile_bundle", None)
+    after, said = served_from(bucket)
+    picture = some_picture()
+    assert (after.version != before.version, said["reason"]) == (True, "")
+    assert after.engine.predict(picture) == before.engine.predict(picture)
+    assert explanation(after, picture, "ja") == explanation(before, picture, "yes") | {"label": "ja"}
 
 
 def test_a_convolution_of_one_pixel_is_a_dense_layer(bucket: Bucket) -> None:
