@@ -10,18 +10,19 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import threading
 import zlib
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from classifier.s3.endpoint import Endpoint
 from classifier.s3.http import Pool
+from tests.support.answering import Answering
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from local.web import RequestHandler
 
 HOST = re.compile(r"(?:(?P<bucket>.+?)\.)??s3(?:-fips)?(?:\.dualstack)?\.(?P<region>[a-z0-9-]+)\.amazonaws\.com")
 SCOPE = re.compile(r"Credential=(?P<key>[^/]+)/\d{8}/(?P<region>[^/]+)/s3/aws4_request")
@@ -58,42 +59,19 @@ class Refusal(Exception):  # noqa: N818 - S3's answer, not a failure of ours
         self.body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error><Code>{code}</Code>{more}</Error>'.encode()
 
 
-class DocumentedS3:
+class DocumentedS3(Answering):
     """`buckets` by name; the next `slow` requests get RequestTimeout, tokens in `expired` ExpiredToken."""
 
     def __init__(self, **buckets: Bucket) -> None:
+        super().__init__()
         self.buckets = buckets
         self.expired: set[str] = set()
         self.slow = 0
         self.requests: list[tuple[str, str, dict[str, str]]] = []
-        s3 = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self) -> None:
-                s3.answer(self)
-
-            do_PUT = do_HEAD = do_GET  # noqa: N815 - http.server's names
-
-            def log_message(self, *_: Any) -> None:
-                """Stay quiet."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.address = f"127.0.0.1:{self._server.server_address[1]}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    def answer(self, asked: BaseHTTPRequestHandler) -> None:
+    def answer(self, asked: RequestHandler) -> None:
         """One request, under the host that it was sent to."""
-        data = asked.rfile.read(int(asked.headers.get("Content-Length") or 0))
+        data = asked.read_body(1 << 20)
         headers = {name.lower(): value for name, value in asked.headers.items()}
         url = urlsplit(asked.path if asked.path.startswith("http") else f"http://{headers['host']}{asked.path}")
         self.requests.append((asked.command, url.hostname or "", headers))
@@ -101,12 +79,7 @@ class DocumentedS3:
             status, more, body = 200, *self._served(asked.command, url.hostname or "", unquote(url.path), headers, data)
         except Refusal as refused:
             status, more, body = refused.status, refused.headers, refused.body
-        asked.send_response_only(status)
-        for name, value in {**more, "content-length": "0" if asked.command == "HEAD" else str(len(body))}.items():
-            asked.send_header(name, value)
-        asked.end_headers()
-        if asked.command != "HEAD":
-            asked.wfile.write(body)
+        asked.send(status, list(more.items()), b"" if asked.command == "HEAD" else body)
 
     def _served(
         self, method: str, host: str, path: str, headers: dict[str, str], data: bytes

@@ -7,7 +7,6 @@ import threading
 import time
 from array import array
 from typing import TYPE_CHECKING, Any
-from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 import urllib3
@@ -23,6 +22,7 @@ from lifecycle.command import main
 from lifecycle.place import Place
 from lifecycle.release import put_release
 from lifecycle.shares import Share
+from tests.support.answering import serving
 from tests.support.application import picture
 from tests.support.stand_ins import publish, quietly, release
 
@@ -60,13 +60,6 @@ def opened(bundle: Bundle) -> Loaded:
     return Loaded(NumberEngine(bytes(bundle.weights)), serving, {})
 
 
-class Quiet(WSGIRequestHandler):
-    """A server that writes no access log."""
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
 @pytest.fixture
 def url(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The service over the place, where model number 1 is published."""
@@ -77,13 +70,8 @@ def url(place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     names = {"MODEL_BUCKET": place.bucket, "MODEL_PREFIX": place.prefix, "SWAP_SETTLE_SECONDS": "0"}
     keys = {"AWS_ENDPOINT_URL": place.client.meta.endpoint_url, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "s"}
     app = handler.build({**settings, **names, **keys})
-    server = make_server("127.0.0.1", 0, application(app, 1_000_000), handler_class=Quiet)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(application(app, 1_000_000)) as address:
+        yield address
 
 
 def ask(url: str, caller: str) -> str:

@@ -6,10 +6,7 @@ import io
 import json
 import re
 import subprocess
-import threading
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 from PIL import Image
@@ -17,6 +14,7 @@ from PIL import Image
 from classifier.wsgi import application
 from local.launch import PROJECT
 from tests.classifier.web.page.conftest import browser  # noqa: F401 - a fixture
+from tests.support.answering import serving
 from tests.support.application import Running, picture, start  # noqa: F401 - a fixture
 
 if TYPE_CHECKING:
@@ -28,13 +26,6 @@ if TYPE_CHECKING:
 PAGE = (PROJECT / "docs" / "use" / "calling.md").read_text()
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 BUSY = ("429 Too Many Requests", "503 Service Unavailable")
-
-
-class Quiet(WSGIRequestHandler):
-    """A server that prints nothing."""
-
-    def log_message(self, *_: object) -> None:
-        """Print nothing."""
 
 
 @pytest.fixture
@@ -52,16 +43,6 @@ def endpoint(start: Callable[..., Running]) -> Iterator[str]:  # noqa: F811
 
     with serving(gateway) as address:
         yield address
-
-
-@contextmanager
-def serving(gateway: Any) -> Iterator[str]:
-    """The address of a WSGI application."""
-    with make_server("127.0.0.1", 0, gateway, handler_class=Quiet) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def named(language: str, name: str) -> str:

@@ -7,51 +7,36 @@ import sys
 import threading
 import time
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import botocore.session
 import pytest
 
 from classifier.s3.credentials import KeptCredentials
 from classifier.s3.sigv4 import Credentials
+from tests.support.answering import Answering
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from local.web import RequestHandler
 
-class ContainerEndpoint:
+
+class ContainerEndpoint(Answering):
     """ECS's or EKS's credentials endpoint. Each answer has another key; `status` 500 is a failure."""
 
     def __init__(self, valid_s: float = 3600) -> None:
+        super().__init__()
+        self.url += "/v1/credentials?id=1"
         self.valid_s, self.status = valid_s, 200
         self.asked: list[tuple[str, str | None]] = []
-        endpoint = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                endpoint.asked.append((self.path, self.headers.get("Authorization")))
-                expires = datetime.fromtimestamp(time.time() + endpoint.valid_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-                keys = {"AccessKeyId": f"AKID{len(endpoint.asked)}", "SecretAccessKey": "s", "Token": "t"}
-                body = json.dumps({**keys, "Expiration": expires} if endpoint.status == 200 else {"code": "x"}).encode()
-                self.send_response(endpoint.status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: Any) -> None:
-                """Stay quiet."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1/credentials?id=1"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def answer(self, asked: RequestHandler) -> None:
+        self.asked.append((asked.path, asked.headers.get("Authorization")))
+        expires = datetime.fromtimestamp(time.time() + self.valid_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        keys = {"AccessKeyId": f"AKID{len(self.asked)}", "SecretAccessKey": "s", "Token": "t"}
+        document = {**keys, "Expiration": expires} if self.status == 200 else {"code": "x"}
+        asked.send(self.status, [], json.dumps(document).encode())
 
 
 @pytest.fixture(autouse=True)

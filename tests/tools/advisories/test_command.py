@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import re
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from local.launch import PROJECT
+from tests.support.answering import Answering
 from tools.advisories import command, export, osv
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from local.web import RequestHandler
 
 RECORDS = export.read()["advisories"]
 
@@ -115,11 +116,11 @@ def test_an_unreadable_bill_of_materials_is_one_sentence(
     assert sentence in said
 
 
-class Osv(http.server.BaseHTTPRequestHandler):
+class Osv(Answering):
     """Answers as OSV's API does, a record a page."""
 
-    def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+    def answer(self, asked: RequestHandler) -> None:
+        question = json.loads(asked.read_body(10_000))
         ranges = [
             {"type": "GIT", "events": [{"introduced": "0"}]},
             {"type": "ECOSYSTEM", "events": [{"introduced": "0"}]},
@@ -127,7 +128,7 @@ class Osv(http.server.BaseHTTPRequestHandler):
         record = {
             "modified": "2026-01-02T00:00:00Z",
             "details": "long",
-            "affected": [{"package": asked["package"], "ranges": ranges}],
+            "affected": [{"package": question["package"], "ranges": ranges}],
         }
         pages: dict[str | None, dict[str, Any]] = {
             None: {"vulns": [{"id": "GHSA-1", "aliases": ["CVE-2025-1"], **record}], "next_page_token": "second"},
@@ -135,14 +136,8 @@ class Osv(http.server.BaseHTTPRequestHandler):
                 "vulns": [{"id": "PYSEC-2", **record}, {"id": "PYSEC-3", "withdrawn": "2026-01-03T00:00:00Z", **record}]
             },
         }
-        body = json.dumps(pages[asked.get("page_token")] if asked["package"]["name"] == "keras" else {}).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        body = json.dumps(pages[question.get("page_token")] if question["package"]["name"] == "keras" else {}).encode()
+        asked.send(200, [], body)
 
 
 def test_what_osv_says_takes_the_place_of_what_was_known_by_the_same_name() -> None:
@@ -153,10 +148,8 @@ def test_what_osv_says_takes_the_place_of_what_was_known_by_the_same_name() -> N
         "sources": {"releases": "by hand"},
         "advisories": [known("CVE-2025-1", "keras"), known("CVE-2025-2", "hdf5")],
     }
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Osv) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        after = osv.updated(before, ["keras", "numpy", "keras"], api=f"http://127.0.0.1:{server.server_port}/v1/query")
-        server.shutdown()
+    with Osv() as server:
+        after = osv.updated(before, ["keras", "numpy", "keras"], api=f"{server.url}/v1/query")
     assert [one["id"] for one in after["advisories"]] == ["CVE-2025-2", "GHSA-1", "PYSEC-2"]
     assert after["advisories"][1] == {
         "id": "GHSA-1",

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from local.deployment import light_copy
 from local.launch import PROJECT
+from tests.support.answering import Answering
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from local.s3 import LocalS3
+    from local.web import RequestHandler
 
 FRAMEWORK = PROJECT / "node_modules" / ".bin" / "serverless"
 pytestmark = pytest.mark.skipif(not FRAMEWORK.exists(), reason="needs node_modules: run npm ci")
@@ -116,35 +116,22 @@ def test_the_framework_says_all_of_it_before_anything_else(tmp_path: Path) -> No
     assert not (tmp_path / ".serverless").exists()
 
 
-class Answers(BaseHTTPRequestHandler):
+class Answers(Answering):
     """A bucket in eu-west-1 of account 2, as S3 documents its answers; moto leaves EventBridge out of its own."""
 
-    def do_GET(self) -> None:
-        owner = self.headers.get("x-amz-expected-bucket-owner", "222222222222")
+    def answer(self, asked: RequestHandler) -> None:
+        owner = asked.headers.get("x-amz-expected-bucket-owner", "222222222222")
         status = 200 if owner == "222222222222" else 403
         body = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"
-        if "notification" in self.path:
+        if "notification" in asked.path:
             body = b"<NotificationConfiguration><EventBridgeConfiguration/></NotificationConfiguration>"
-        self.send_response(status)
-        self.send_header("x-amz-bucket-region", "eu-west-1")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    do_HEAD = do_GET  # noqa: N815 - http.server's name
-
-    def log_message(self, *_: Any) -> None:
-        """Stay quiet."""
+        asked.send(status, [("x-amz-bucket-region", "eu-west-1")], body)
 
 
 @pytest.fixture
 def there() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Answers)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
+    with Answers() as server:
+        yield server.url
 
 
 def said(endpoint: str, account: str, **about: Any) -> list[str]:
