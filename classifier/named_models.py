@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from classifier.bundles.reader import BundleReader
     from model_loader import ModelLoader
 
-LOOK_S = 2.0
 MAX_MODELS = 50
 LEAST_BYTES = 150_000_000
 """What loading takes at least, whatever the model's size."""

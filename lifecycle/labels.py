@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-MOST_BYTES = 16 << 20
 _HEADINGS = frozenset({"label", "labels", "name", "names", "class", "classes", "class_name", "category", "categories"})
 _NUMBERED = re.compile(r"\s*(\d+)\s*[\s:,;=]\s*(\S.*?)\s*")
 

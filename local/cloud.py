@@ -58,7 +58,7 @@ class Config:
 
 
 class LocalLambda:
-    """`with LocalLambda(config) as cloud:` gives `cloud.url`, `cloud.s3_endpoint`, `cloud.invoke(event)` and more."""
+    """`with LocalLambda(config) as cloud:` gives `cloud.url`, `cloud.s3.endpoint`, `cloud.invoke(event)` and more."""
 
     def __init__(self, config: Config, s3: LocalS3 | None = None) -> None:
         self._config = config
@@ -123,11 +123,6 @@ class LocalLambda:
     def url(self) -> str:
         """The address of the first function's front door, without a slash at the end."""
         return self._front
-
-    @property
-    def s3_endpoint(self) -> str:
-        """The address for S3 clients."""
-        return self.s3.endpoint
 
     @property
     def lambda_endpoint(self) -> str:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 SHIPPED_STAGE = "dev"
 SHIPPED = PROJECT / "local" / f"serverless-{SHIPPED_STAGE}.json"
-BUCKET = "AWS::S3::Bucket"
 QUIET_S = 4.0
 _FUNCTION = (
     *("name", "handler", "memorySize", "timeout", "ephemeralStorageSize", "reservedConcurrency"),

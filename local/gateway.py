@@ -13,13 +13,11 @@ from local.pool import EventTooLargeError, ThrottledError
 from local.web import BodyTooLargeError, RequestHandler, Server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from local.asynchronous import EventQueue
     from local.fronts import Front
     from local.sandbox import Outcome
-
-    Invoke = Callable[[bytes, str], Outcome]
 
 
 class Invoker(Protocol):

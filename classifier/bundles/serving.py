@@ -47,11 +47,6 @@ class Serving(Record):
         """What the first output's numbers are."""
         return self.heads[0].output
 
-    @property
-    def top_k(self) -> int:
-        """How many predictions of the first output are told."""
-        return self.heads[0].top_k
-
     def parts(self, raw: Sequence[float]) -> Iterator[tuple[Head, Sequence[float]]]:
         """Each output with its numbers, out of all that the model gives for a picture."""
         start = 0

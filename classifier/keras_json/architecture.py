@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from classifier.documents import blamed
 from classifier.errors import ModelError, ModelTooLargeError
-from classifier.keras_json import channels, document, losses, scores, training
+from classifier.keras_json import document, losses, scores, training
 from classifier.keras_json.building import Builder, Built
 from classifier.keras_json.eras import writer_of
 from classifier.keras_json.graph import Model, tensors_in
@@ -39,8 +39,7 @@ class Architecture:
     """A checked model.
 
     `writer`: the Keras version in the JSON, "3" for Keras 3's own, which names none. `input_shapes`: without the batch,
-    in the writer's order; a size that the writer left open is None. `channels_first`: pictures go in as (channels,
-    height, width). `backend`: what that Keras computed with.
+    in the writer's order; a size that the writer left open is None. `backend`: what that Keras computed with.
     """
 
     graph: Model
@@ -48,18 +47,7 @@ class Architecture:
     backend: str
     input_shapes: tuple[Shape, ...]
     outputs: tuple[Output, ...]
-    channels_first: bool
     limits: Limits
-
-    @property
-    def inputs(self) -> int:
-        """How many inputs the model takes."""
-        return len(self.input_shapes)
-
-    @property
-    def input_shape(self) -> Shape:
-        """The first input's shape, without the batch."""
-        return self.input_shapes[0]
 
     def build(self, stored: int | None = None) -> Built:
         """Build with current Keras, not compiled, every weight zero.
@@ -98,7 +86,6 @@ def from_document(entry: Mapping[str, Json], limits: Limits) -> Architecture:
         backend=writer.backend,
         input_shapes=tuple(_shapes(graph)),
         outputs=tuple(_outputs(graph, entry.get("compile_config"))),
-        channels_first=channels.is_channels_first(graph),
         limits=limits,
     )
 

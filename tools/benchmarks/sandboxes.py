@@ -33,9 +33,8 @@ READY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Cold:
-    """One cold start: milliseconds until the reply as the caller sees them, Lambda's report, the reply's body."""
+    """One cold start: Lambda's report and the reply's body."""
 
-    wall_ms: float
     report: Report
     body: dict[str, Any]
 
@@ -103,12 +102,10 @@ def start_cold(cloud: LocalLambda, event: dict[str, Any], *forget: Path) -> Cold
     cloud.stop_sandboxes()
     for folder in forget:
         drop_from_cache(folder)
-    began = time.perf_counter()
     reply = cloud.invoke(event)
-    wall_ms = (time.perf_counter() - began) * 1000
     assert isinstance(reply, dict), reply
     assert reply.get("statusCode", 200) == 200, "\n".join([str(reply), *cloud.log[-30:]])
-    return Cold(wall_ms, cloud.reports[-1], body_of(reply))
+    return Cold(cloud.reports[-1], body_of(reply))
 
 
 def start_ready(cloud: LocalLambda, event: dict[str, Any], warm: int) -> list[float]:

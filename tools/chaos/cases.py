@@ -36,8 +36,3 @@ class Case:
     body: bytes = field(default=b"", repr=False)
     by_key: bool = False
     """Whether a picture of it is read from S3."""
-
-    @property
-    def hostile(self) -> bool:
-        """Whether all of it must be refused."""
-        return self.form == "refused"

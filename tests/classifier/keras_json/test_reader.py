@@ -11,6 +11,7 @@ import pytest
 
 from classifier.errors import ModelError
 from classifier.keras_json.architecture import read_architecture
+from classifier.keras_json.channels import is_channels_first
 from classifier.keras_json.history import DIFFERENCES
 from classifier.keras_json.layers import LAYERS
 from tests.support import keras_models
@@ -32,29 +33,26 @@ def read_one(class_name: str, config: dict[str, Any], **kwargs: str) -> Layer:
 def test_every_fixture_is_read(folder: str) -> None:
     architecture = read_architecture((FIXTURES / folder / "architecture.json").read_bytes())
 
-    assert architecture.inputs == 1
-    assert len(architecture.outputs) == 1
-    assert not architecture.channels_first
+    assert (len(architecture.input_shapes), len(architecture.outputs)) == (1, 1)
+    assert not is_channels_first(architecture.graph)
 
 
 @pytest.mark.parametrize(
-    ("folder", "writer", "shape", "activation", "units"),
+    ("folder", "writer", "shape", "units"),
     [
-        ("keras-2.0.6_tf-1.4.1/branches", "2.0.6", (8, 8, 4), "softmax", 3),
-        ("keras-2.0.6_tf-1.4.1/nested", "2.0.6", (16, 16, 3), "softmax", 4),
-        ("keras-2.3.1_tf-1.15/misc", "2.3.1", (12, 12, 3), "softmax", 4),
-        ("tfkeras-1.15/mobiletop", "2.2.4-tf", (32, 32, 3), "softmax", 10),  # ends in a Reshape after the softmax
-        ("tfkeras-2.15/nested", "2.15.0", (16, 16, 3), "softmax", 4),
-        ("keras-3.0.5_tf-2.16/nested", "3", (16, 16, 3), "softmax", 4),  # was built with batches of 16
+        ("keras-2.0.6_tf-1.4.1/branches", "2.0.6", (8, 8, 4), 3),
+        ("keras-2.0.6_tf-1.4.1/nested", "2.0.6", (16, 16, 3), 4),
+        ("keras-2.3.1_tf-1.15/misc", "2.3.1", (12, 12, 3), 4),
+        ("tfkeras-1.15/mobiletop", "2.2.4-tf", (32, 32, 3), 10),  # ends in a Reshape after the softmax
+        ("tfkeras-2.15/nested", "2.15.0", (16, 16, 3), 4),
+        ("keras-3.0.5_tf-2.16/nested", "3", (16, 16, 3), 4),  # was built with batches of 16
     ],
 )
-def test_what_is_known_before_keras_is_imported(
-    folder: str, writer: str, shape: tuple[int, ...], activation: str, units: int
-) -> None:
+def test_what_is_known_before_keras_is_imported(folder: str, writer: str, shape: tuple[int, ...], units: int) -> None:
     found = read_architecture((FIXTURES / folder / "architecture.json").read_bytes())
 
     (output,) = found.outputs
-    assert (found.writer, found.input_shape, output.activation, output.units) == (writer, shape, activation, units)
+    assert (found.writer, found.input_shapes, output.activation, output.units) == (writer, (shape,), "softmax", units)
 
 
 def test_json_inside_a_json_string_is_unwrapped() -> None:
@@ -161,7 +159,7 @@ def test_every_row_of_the_table_names_its_source_and_known_layers() -> None:
 def test_channels_first_is_told() -> None:
     bundle = sequential(layer("MaxPooling2D", "p", data_format="channels_first"), shape=(3, 8, 8))
 
-    assert read_architecture(bundle).channels_first
+    assert is_channels_first(read_architecture(bundle).graph)
 
 
 @pytest.mark.parametrize(
