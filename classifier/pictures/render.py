@@ -132,10 +132,12 @@ def _load(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> Image:
     _check_opened(image, picture, limits)
     if picture.format == "JPEG":
         _reduce(image, picture, spec)
-    if spec.pixels != "keras" and picture.format == "JPEG":
+    if picture.format == "PNG" and (spec.pixels, spec.color) != ("keras", "rgba"):
+        _scale_transparent_gray(image)
+    if spec.pixels != "keras":
         from classifier.pictures.pipelines import decoders
 
-        decoders.ask_libjpeg(image, spec.pixels, spec.color)
+        decoders.before_loading(image, spec.pixels, spec.color)
     image.load()
     if not picture.width:
         _check_opened(image, picture, limits)  # some formats hold others, and their sizes need not agree
@@ -143,6 +145,14 @@ def _load(picture: Picture, spec: Preprocessing, limits: ImageLimits) -> Image:
 
         ImageOps.exif_transpose(image, in_place=True)
     return image  # type: ignore[no-any-return]
+
+
+def _scale_transparent_gray(image: Any) -> None:  # noqa: ANN401  (Pillow's plugin class)
+    """Make the transparent gray of a PNG of 2 or 4 bits one of 8 bits, as Pillow does with its pixels only."""
+    bits = {"L;2": 2, "L;4": 4}.get(str(image.tile[0][3])) if "transparency" in image.info else None
+    if bits:
+        most = (1 << bits) - 1
+        image.info["transparency"] = (image.info["transparency"] & most) * 255 // most
 
 
 def import_plugin(format_: str) -> Any:  # noqa: ANN401  (Pillow's plugin class)
@@ -225,9 +235,9 @@ def _resized(image: Image, spec: Preprocessing) -> Image:
 
 
 def crop_box(size: tuple[int, int], width: int, height: int) -> tuple[int, int, int, int]:
-    """Return the centred box of the target's aspect ratio (`load_img(keep_aspect_ratio=True)`), never empty."""
-    crop_width = max(1, min(size[0], size[1] * width // height))
-    crop_height = max(1, min(size[1], size[0] * height // width))
+    """Return the centred box of the target's aspect ratio (`load_img(keep_aspect_ratio=True)`)."""
+    crop_width = min(size[0], size[1] * width // height)
+    crop_height = min(size[1], size[0] * height // width)
     left, top = (size[0] - crop_width) // 2, (size[1] - crop_height) // 2
     return left, top, left + crop_width, top + crop_height
 

@@ -1,4 +1,4 @@
-"""PNG: walk the chunks, keep the five kinds that decide pixels (PNG specification, third edition).
+"""PNG: walk the chunks, keep the kinds that decide pixels (PNG specification, third edition).
 
 Where files break the specification's order or end too early, what Pillow reads is read: the picture is the first run of
 IDAT chunks, their checksums don't count (the data has one of its own), and the end need not be marked. A second header
@@ -15,6 +15,8 @@ from classifier.pictures.headers import exif
 from classifier.pictures.headers.picture import ImageLimits, Picture, Tally
 
 _KEPT = {b"IHDR", b"PLTE", b"tRNS"}
+_GAMMA = {b"gAMA": 4, b"sRGB": 1}
+"""Lengths of the chunks by which libpng makes gray of colours. There the first of a kind counts, to Pillow the last."""
 _ONCE = {b"IHDR", b"PLTE"}
 _END = struct.pack(">I4sI", 0, b"IEND", zlib.crc32(b"IEND"))
 _TEXTS = {b"tEXt", b"zTXt", b"iTXt"}
@@ -78,10 +80,11 @@ class _Walk:
             raise ImageError(f"a PNG with two chunks {kind!r}")
         if kind in _ONCE and self.data_seen:
             raise ImageError(f"a PNG with the chunk {kind!r} behind its picture data")
+        first = kind not in self._once
         self._once.add(kind)
         if not self.data_seen:  # a damaged name would lose the palette, or make something else one
             _check_sum(self.data, place, end)
-        if kind in _KEPT:
+        if kind in _KEPT or (first and not self.data_seen and _GAMMA.get(kind) == end - place - 12):
             self.tally.block()
             self.kept.append(self.data[place:end])
         else:

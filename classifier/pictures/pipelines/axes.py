@@ -119,13 +119,15 @@ def opencv_cubic(part: Part) -> Taps:
 
 @lru_cache(64)
 def area(part: Part) -> Taps:
-    """`tf.image.resize(method="area")`, and OpenCV's INTER_AREA when it shrinks: every sample by what it covers."""
-    scale = part.size / part.outputs
-    spans = []
+    """`tf.image.resize(method="area")`, and OpenCV's INTER_AREA when it shrinks: samples by what is covered of them."""
+    scale, spans = single(part.size / part.outputs), []
     for i in _kept(part):
-        low, high = i * scale, (i + 1) * scale
-        covered = range(math.floor(low), min(math.ceil(high), part.size))
-        spans.append([(k, (min(high, k + 1) - max(low, k)) / scale) for k in covered])
+        low, high = rounded([i * scale, (i + 1) * scale])
+        covered = [
+            (k, (scale if k + 1 > high else k + 1 - low) if k < low else min(high - k, 1.0))
+            for k in range(math.floor(low), math.ceil(high))
+        ]
+        spans.append([(min(k, part.size - 1), single(weight) / scale) for k, weight in covered])
     return _taps(part, spans, normalised=False)
 
 
@@ -136,7 +138,7 @@ def opencv_area_enlarged(part: Part) -> Taps:
     spans = []
     for i in _kept(part):
         first = math.floor(i * scale)
-        share = (i + 1) - (first + 1) / scale
+        share = single((i + 1) - (first + 1) * (part.outputs / part.size))  # 1, not 0.9999..., is 0 then
         share = 0.0 if share <= 0 else share - math.floor(share)
         spans.append([(min(first, part.size - 1), 1 - share), (min(first + 1, part.size - 1), share)])
     return _taps(part, spans, normalised=False)

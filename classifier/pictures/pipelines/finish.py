@@ -57,7 +57,10 @@ def _scaled(plane: Image, spec: Preprocessing, channel: int) -> Image:
 
 
 def _standardized(planes: list[Image], standardize: str) -> list[Image]:
-    """`per_image`: tf.image.per_image_standardization; `samplewise*`: ImageDataGenerator's arguments of that name."""
+    """`per_image`: tf.image.per_image_standardization; `samplewise*`: ImageDataGenerator's arguments of that name.
+
+    Dividing by the deviation implies centring there, so `samplewise_std` is `samplewise`.
+    """
     if standardize == "none":
         return planes
     middle = _mean(planes)
@@ -68,8 +71,7 @@ def _standardized(planes: list[Image], standardize: str) -> list[Image]:
     if standardize == "per_image":
         least = 1 / math.sqrt(len(planes) * planes[0].width * planes[0].height)
         return [_over(plane, max(deviation, least)) for plane in centred]
-    divided = planes if standardize == "samplewise_std" else centred
-    return [_over(plane, deviation + SAMPLEWISE_EPSILON) for plane in divided]
+    return [_over(plane, deviation + SAMPLEWISE_EPSILON) for plane in centred]
 
 
 def _mean(planes: Sequence[Image]) -> float:

@@ -57,11 +57,13 @@ def _mixed(numbers: bytearray, tall: Axis, wide: Axis, channels: int) -> bytearr
 
 
 def _filtered(plane: Image, spec: Preprocessing, tall: Part, wide: Part) -> Image:
-    if spec.antialias and spec.filter in _PILLOW and tall.first >= 0 and wide.first >= 0:
+    halved = tall.size >= 2 * tall.outputs and wide.size >= 2 * wide.outputs
+    if spec.antialias and halved and spec.filter in _PILLOW and tall.first >= 0 and wide.first >= 0:
         from PIL.Image import Resampling
 
+        # Cut out first: with a box Pillow's kernels see what is around it.
         box = (wide.first, tall.first, wide.first + wide.size, tall.first + tall.size)
-        done = floats(plane).resize((wide.outputs, tall.outputs), Resampling[_PILLOW[spec.filter]], box)
+        done = floats(plane.crop(box)).resize((wide.outputs, tall.outputs), Resampling[_PILLOW[spec.filter]])
         left, top = wide.kept_first, tall.kept_first
         return done.crop((left, top, left + wide.kept, top + tall.kept))
     return weighted(plane, _taps(spec, tall), _taps(spec, wide))

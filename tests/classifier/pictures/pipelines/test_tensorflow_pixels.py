@@ -70,6 +70,12 @@ def layers() -> Iterator[tuple[str, Case]]:
     smooth = layer(antialias=True, pad_to_aspect_ratio=True)
     yield "Resizing pads, antialias", Case({**pads, "antialias": True}, smooth, CLOSE)
     yield "Resizing crops", Case({"resize": "crop"}, layer(crop_to_aspect_ratio=True))
+    for name in ("bilinear", "bicubic", "lanczos3"):
+        cuts = layer(interpolation=name, antialias=True, crop_to_aspect_ratio=True)
+        yield (
+            f"Resizing crops {name}, antialias",
+            Case({"resize": "crop", "filter": name, "antialias": True}, cuts, CLOSE),
+        )
     centre = keras.layers.CenterCrop(*SIZE)
     resized = partial(tf.image.resize, size=(113, 101))
     yield "CenterCrop", Case({"resize_to": [113, 101]}, lambda picture: centre(resized(picture)[None])[0])
