@@ -63,6 +63,7 @@ MAY_IMPORT: dict[str, str] = {
     "tools/pixels": "",
     "tools/packaging": "base bootstrap bundles compiling engines handler pictures",
     "tools/benchmarks": "bootstrap bundles compiling engines handler local pictures s3 tools/packaging",
+    "tools/deploying": "local tools/benchmarks",
     "tools/chaos": "base bundles captures compiling links local pictures",
     "tools/training": "bundles compiling lifecycle local",
 }

@@ -73,8 +73,9 @@ def test_a_framework_that_cannot_be_installed_is_an_error_in_a_sentence(
 @pytest.mark.parametrize("name", ["models", "train_demo"])
 def test_a_fresh_clone_is_told_what_to_run_first(tmp_path: Path, name: str) -> None:
     (tmp_path / "scripts").mkdir()
-    shutil.copy(PROJECT / "scripts" / name, tmp_path / "scripts" / name)
-    command = [sys.executable, "-I", "-S", str(tmp_path / "scripts" / name), "list"]
+    for file in (name, "own_python.py"):
+        shutil.copy(PROJECT / "scripts" / file, tmp_path / "scripts" / file)
+    command = [sys.executable, "-E", "-S", str(tmp_path / "scripts" / name), "list"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert (
