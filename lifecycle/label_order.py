@@ -10,7 +10,7 @@ from classifier.errors import ClassifierError, ModelError
 from classifier.keras_json.architecture import read_architecture
 from lifecycle.labelled import labelled
 from lifecycle.scoring import at_least
-from lifecycle.trained_with import read_call
+from lifecycle.training_call import read_call
 
 if TYPE_CHECKING:
     import argparse

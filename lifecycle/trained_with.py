@@ -3,22 +3,22 @@
     --trained-with image_dataset_from_directory crop_to_aspect_ratio=True
     --trained-with "ImageDataGenerator(rescale=1/255, samplewise_center=True)"
 
-Arguments are the call's own; those without a name, such as a folder, say nothing of pixels. `rescale`, `offset` and
+Arguments are the call's own. `rescale`, `offset` and
 `preprocess_input` may be given with any of them, for what was done to the numbers afterwards.
 """
 
 from __future__ import annotations
 
-import ast
 import math
 from typing import TYPE_CHECKING, Any
 
+from classifier.pictures.preprocessing import ANTIALIASED, CAFFE_MEAN
 from lifecycle.errors import UsageError
+from lifecycle.training_call import Arguments, read_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-type Arguments = dict[str, Any]
 type Fields = dict[str, Any]
 
 APPLICATIONS = {
@@ -28,12 +28,20 @@ APPLICATIONS = {
     "none": "efficientnet efficientnet_v2 convnext mobilenet_v3 regnet",
 }
 """The modules of keras.applications by what their `preprocess_input` does."""
+ALIKE = 1e-5
+"""Relative: 1/255 written with seven digits is meant for it, 0.0039 for itself."""
 FOLLOWING = ("rescale", "offset", "preprocess_input")
-OPENCV_FILTERS = {"INTER_LINEAR": "linear", "INTER_NEAREST": "nearest", "INTER_AREA": "area", "INTER_CUBIC": "cubic"}
+_FLAGS = ("INTER_NEAREST", "INTER_LINEAR", "INTER_CUBIC", "INTER_AREA")
+"""OpenCV's, in the order of their numbers."""
+OPENCV_FILTERS = {
+    word: name.removeprefix("INTER_").lower() for number, name in enumerate(_FLAGS) for word in (name, str(number))
+}
 IGNORED = frozenset(
     (
         *("directory", "labels", "label_mode", "class_names", "classes", "class_mode", "batch_size", "shuffle", "seed"),
         *("validation_split", "subset", "verbose", "follow_links", "data_format", "path", "save_to_dir"),
+        *("save_prefix", "save_format", "dataframe", "x_col", "y_col", "weight_col", "validate_filenames"),
+        *("x", "y", "sample_weight", "images", "image", "name", "src", "dst"),
     )
 )
 """Arguments that change no pixel."""
@@ -41,24 +49,10 @@ AUGMENTING = frozenset(
     (
         *("rotation_range", "width_shift_range", "height_shift_range", "brightness_range", "shear_range", "zoom_range"),
         *("channel_shift_range", "horizontal_flip", "vertical_flip", "fill_mode", "cval", "dtype"),
+        *("interpolation_order", "zca_epsilon"),
     )
 )
 """Arguments of ImageDataGenerator that work in training only."""
-
-
-_OTHER_NAMES = {
-    "cv2.resize": "opencv",
-    "cv2": "opencv",
-    "teachable_machine": "teachable-machine",
-    "flow_from_directory": "ImageDataGenerator",
-    "flow_from_dataframe": "ImageDataGenerator",
-}
-_POSITIONAL = {
-    "Resizing": "Resizing(height=96, width=96)",
-    "resize": "size=(96, 96)",
-    "resize_with_pad": "target_height=96",
-}
-"""Calls whose arguments without a name matter, and how to name them."""
 
 
 def fields_of(words: Sequence[str]) -> Fields:
@@ -67,70 +61,33 @@ def fields_of(words: Sequence[str]) -> Fields:
     if name not in CALLS:
         raise UsageError(f"--trained-with {name}: expected {', '.join(CALLS)}")
     following = {key: arguments.pop(key) for key in FOLLOWING if key in arguments}
+    if name == "ImageDataGenerator" and "preprocess_input" not in following:
+        following["preprocess_input"] = arguments.pop("preprocessing_function", None)
     for key in IGNORED & arguments.keys():
         del arguments[key]
     found = CALLS[name](arguments)
     if arguments:
         raise UsageError(f"--trained-with {name}: {', '.join(arguments)}: not known. {_known(name)}")
-    return {**found, **_scale(following)}
-
-
-def read_call(words: Sequence[str]) -> tuple[str, Arguments]:
-    """The name and the arguments of what `--trained-with` was given; UsageError if it is no call."""
-    return _read(" ".join(words) if words[0].rstrip().endswith("(") or "(" in words[0] else words)
+    scale = _scale(following)
+    if found.get("color") == "bgr" and scale.get("scale") == "caffe":  # which turns blue, green, red round as well
+        return {**found, "color": "rgb", "mean": list(CAFFE_MEAN)}
+    return {**found, **scale}
 
 
 def _known(name: str) -> str:
     return f"Its arguments that matter are {', '.join(ARGUMENTS[name])}; {', '.join(FOLLOWING)} go with every call"
 
 
-def _read(given: str | Sequence[str]) -> tuple[str, Arguments]:
-    """The call's name and arguments, from the call itself or from `name key=value ...`."""
-    text = given if isinstance(given, str) else f"{given[0]}({', '.join(map(_quoted, given[1:]))})"
-    try:
-        call = ast.parse(text.replace("teachable-machine", "teachable_machine").strip(), mode="eval").body
-    except SyntaxError as error:
-        raise UsageError(f"--trained-with {text}: this can't be read: {error.msg}") from error
-    if not isinstance(call, ast.Call):
-        call = ast.Call(call, [], [])
-    keywords = call.keywords
-    match call.func:
-        case ast.Attribute(ast.Call() as made, followed):
-            if not followed.startswith("flow"):
-                raise UsageError(
-                    f"--trained-with {text}: expected one call, as load_img() or ImageDataGenerator().flow()"
-                )
-            call, keywords = made, [*made.keywords, *keywords]
-    name = ast.unparse(call.func)
-    if call.args and name.rpartition(".")[2] in _POSITIONAL:
-        raise UsageError(f"--trained-with {text}: give arguments by name, as {_POSITIONAL[name.rpartition('.')[2]]}")
-    for prefix in ("tf.keras.", "keras.", "utils.", "preprocessing.image.", "layers.", "legacy."):
-        name = name.removeprefix(prefix)
-    name = _OTHER_NAMES.get(name, name)
-    return name, {keyword.arg or "**": _value(keyword.value) for keyword in keywords}
-
-
-def _quoted(word: str) -> str:
-    if "=" not in word:
-        raise UsageError(f"--trained-with ... {word}: expected an argument of the call, as interpolation=nearest")
-    return word
-
-
-def _value(node: ast.expr) -> Any:  # noqa: ANN401 - whatever was written
-    """Literals, quotients such as 1/255, pairs; names stand for themselves, as cv2.INTER_AREA does."""
-    match node:
-        case ast.Constant(value):
-            return value
-        case ast.Tuple(items) | ast.List(items):
-            return [_value(item) for item in items]
-        case ast.BinOp(left, ast.Div(), right):
-            return _value(left) / _value(right)
-        case ast.UnaryOp(ast.USub(), number):
-            return -_value(number)
-    return ast.unparse(node)
+def _flag(given: Arguments, name: str) -> bool:
+    value = given.pop(name, False)
+    if value not in (True, False, None):
+        raise UsageError(f"--trained-with ... {name}={value}: expected True or False")
+    return bool(value)
 
 
 def _dataset(given: Arguments) -> Fields:
+    if (library := given.pop("format", "tf")) != "tf":
+        raise UsageError(f"--trained-with image_dataset_from_directory: format={library}: only tf is known")
     return {
         "pixels": "tensorflow",
         "filter": given.pop("interpolation", "bilinear"),
@@ -142,26 +99,30 @@ def _dataset(given: Arguments) -> Fields:
 
 def _layer(given: Arguments) -> Fields:
     size = [given.pop(side) for side in ("height", "width") if side in given]
+    if given.pop("fill_mode", "constant") != "constant" or given.pop("fill_value", 0):
+        raise UsageError("--trained-with Resizing: only black borders are known: no fill_value, fill_mode constant")
+    name = given.pop("interpolation", "bilinear")
     return {
         "pixels": "tensorflow",
-        "filter": given.pop("interpolation", "bilinear"),
+        "filter": name,
         "resize": _resize(given, "pad-resize"),
-        **({"antialias": True} if given.pop("antialias", False) else {}),
+        **_antialias(given, name),
         **({"size": size} if size else {}),
     }
 
 
 def _tensorflow(given: Arguments, resize: str = "stretch") -> Fields:
-    if given.pop("preserve_aspect_ratio", False):
+    if _flag(given, "preserve_aspect_ratio"):
         raise UsageError("--trained-with tf.image: preserve_aspect_ratio gives pictures of many sizes")
     central = given.pop("resize_to", None)
+    name = str(given.pop("method", "bilinear")).rpartition(".")[2].lower().removesuffix("_neighbor")
     return {
         "pixels": "tensorflow",
-        "filter": str(given.pop("method", "bilinear")).rpartition(".")[2].lower(),
+        "filter": name,
         "resize": resize,
-        **({"antialias": True} if given.pop("antialias", False) else {}),
+        **_antialias(given, name),
         **({"resize_to": central} if central else {}),
-        **({"standardize": "per_image"} if given.pop("per_image_standardization", False) else {}),
+        **({"standardize": "per_image"} if _flag(given, "per_image_standardization") else {}),
         **_size(given, "size"),
         **_color(given),
     }
@@ -173,7 +134,7 @@ def _padded(given: Arguments) -> Fields:
 
 
 def _load_img(given: Arguments) -> Fields:
-    kept = given.pop("keep_aspect_ratio", False)
+    kept = _flag(given, "keep_aspect_ratio")
     return {
         "pixels": "keras",
         "filter": given.pop("interpolation", "nearest"),
@@ -186,25 +147,24 @@ def _load_img(given: Arguments) -> Fields:
 def _generator(given: Arguments) -> Fields:
     for key in AUGMENTING & given.keys():
         del given[key]
-    if any(given.pop(name, False) for name in ("featurewise_center", "featurewise_std_normalization")):
+    fitted = [_flag(given, name) for name in ("featurewise_center", "featurewise_std_normalization", "zca_whitening")]
+    if any(fitted):
         raise UsageError("--trained-with ImageDataGenerator: featurewise_* needs its mean and std: give --serving")
-    center, std = given.pop("samplewise_center", False), given.pop("samplewise_std_normalization", False)
-    names = {(True, True): "samplewise", (True, False): "samplewise_center", (False, True): "samplewise_std"}
-    function = given.pop("preprocessing_function", None)
-    return {
-        **_load_img(given),
-        **({"standardize": names[bool(center), bool(std)]} if center or std else {}),
-        **(_scale({"preprocess_input": function}) if function else {}),
-    }
+    center, std = _flag(given, "samplewise_center"), _flag(given, "samplewise_std_normalization")
+    standardize = "samplewise" if std else "samplewise_center" if center else None  # dividing implies centring
+    return {**_load_img(given), **({"standardize": standardize} if standardize else {})}
 
 
 def _opencv(given: Arguments) -> Fields:
     name = str(given.pop("interpolation", "INTER_LINEAR")).rpartition(".")[2]
     size = given.pop("dsize", None)
+    if isinstance(size, list):
+        size = size[::-1]
+        given.pop("fx", None), given.pop("fy", None)  # not looked at beside it
     return {
         "pixels": "opencv",
         "filter": OPENCV_FILTERS.get(name, name),
-        **({"size": size[::-1]} if size else {}),
+        **({"size": size} if size else {}),
         "color": given.pop("color_mode", "bgr"),
     }
 
@@ -245,8 +205,15 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
 
 
 def _resize(given: Arguments, pad: str) -> str:
-    crops, pads = given.pop("crop_to_aspect_ratio", False), given.pop("pad_to_aspect_ratio", False)
+    crops, pads = _flag(given, "crop_to_aspect_ratio"), _flag(given, "pad_to_aspect_ratio")
+    if crops and pads:
+        raise UsageError("--trained-with ...: only one of crop_to_aspect_ratio and pad_to_aspect_ratio can be True")
     return "crop" if crops else pad if pads else "stretch"
+
+
+def _antialias(given: Arguments, name: str) -> Fields:
+    """Said where it changes something."""
+    return {"antialias": True} if _flag(given, "antialias") and name in ANTIALIASED else {}
 
 
 def _size(given: Arguments, name: str) -> Fields:
@@ -261,20 +228,29 @@ def _color(given: Arguments) -> Fields:
 
 def _scale(following: Arguments) -> Fields:
     """What was done to the numbers: a named `preprocess_input`, or a factor and an offset."""
-    if (function := following.get("preprocess_input")) is not None:
-        name = str(function).removesuffix(".preprocess_input").rpartition(".")[2]
-        for mode, modules in APPLICATIONS.items():
-            if name in {mode, *modules.split()}:
-                return {"scale": mode}
-        known = " ".join(APPLICATIONS.values())
-        raise UsageError(f"--trained-with ... preprocess_input={function}: expected a module of Keras: {known}")
-    factor, offset = following.get("rescale"), following.get("offset", 0)
-    if factor is None:
-        return {}
+    named = _named(following.get("preprocess_input"))
+    factor, offset = following.get("rescale"), following.get("offset") or 0
+    if factor is None and not offset:
+        return named
+    factor = 1 if factor is None else factor
     if not isinstance(factor, int | float) or not isinstance(offset, int | float) or not factor:
         raise UsageError(f"--trained-with ... rescale={factor}, offset={offset}: expected numbers, as rescale=1/255")
-    if math.isclose(factor, 1 / 255, rel_tol=1e-3) and not offset:
+    if named.get("scale", "none") != "none":
+        raise UsageError("--trained-with ... rescale= and preprocess_input=: expected one of them, else mean and std")
+    if math.isclose(factor, 1 / 255, rel_tol=ALIKE) and not offset:
         return {"scale": "unit"}
-    if math.isclose(factor, 1 / 127.5, rel_tol=1e-3) and offset == -1:
+    if math.isclose(factor, 1 / 127.5, rel_tol=ALIKE) and offset == -1:
         return {"scale": "tf"}
     return {"mean": [0.0 - offset / factor], "std": [1 / factor]}
+
+
+def _named(function: object) -> Fields:
+    """The scale of a module's `preprocess_input`."""
+    if function is None:
+        return {}
+    name = str(function).removesuffix(".preprocess_input").rpartition(".")[2]
+    for mode, modules in APPLICATIONS.items():
+        if name in {mode, *modules.split()}:
+            return {"scale": mode}
+    known = " ".join(APPLICATIONS.values())
+    raise UsageError(f"--trained-with ... preprocess_input={function}: expected a module of Keras: {known}")

@@ -86,6 +86,47 @@ def test_the_table_is_whole() -> None:
             {"pixels": "tensorflow", "filter": "bilinear", "resize": "stretch", "size": [64, 48]},
         ),
         (
+            ["tf.keras.preprocessing.image.load_img('x.jpg', 'grayscale', (64, 48))"],
+            {"pixels": "keras", "filter": "nearest", "resize": "stretch", "size": [64, 48], "color": "grayscale"},
+        ),
+        (
+            ["ImageDataGenerator(samplewise_std_normalization=True).flow_from_directory('train', (64, 48))"],
+            {
+                **fields_of(["ImageDataGenerator"]),
+                "size": [64, 48],
+                "standardize": "samplewise",
+            },
+        ),
+        (
+            ["tf.image.resize(image, [64, 48], tf.image.ResizeMethod.NEAREST_NEIGHBOR, antialias=True)"],
+            {"pixels": "tensorflow", "filter": "nearest", "resize": "stretch", "size": [64, 48]},
+        ),
+        (
+            ["Resizing(64, 48, 'nearest', antialias=True, fill_value=0.0, name='first')"],
+            {"pixels": "tensorflow", "filter": "nearest", "resize": "stretch", "size": [64, 48]},
+        ),
+        (
+            ["image_dataset_from_directory", "crop_to_aspect_ratio=false"],
+            {"pixels": "tensorflow", "filter": "bilinear", "resize": "stretch"},
+        ),
+        (
+            ["load_img", "rescale=1/(2*127.5)"],
+            {"pixels": "keras", "filter": "nearest", "resize": "stretch", "scale": "unit"},
+        ),
+        (
+            ["load_img", "offset=-1"],
+            {"pixels": "keras", "filter": "nearest", "resize": "stretch", "mean": [1.0], "std": [1.0]},
+        ),
+        (
+            ["cv2.resize(picture, (48, 64), interpolation=3, preprocess_input=resnet50)"],
+            {
+                **fields_of(["opencv(interpolation=cv2.INTER_AREA)"]),
+                "size": [64, 48],
+                "color": "rgb",
+                "mean": [103.939, 116.779, 123.68],
+            },
+        ),
+        (
             ["opencv", "rescale=0.5"],
             {"pixels": "opencv", "filter": "linear", "color": "bgr", "mean": [-0.0], "std": [2.0]},
         ),
@@ -102,7 +143,17 @@ def test_arguments_are_the_calls_own(words: list[str], fields: dict[str, Any]) -
         (["load_img", "filter=nearest"], "filter: not known. Its arguments that matter are target_size, interpolation"),
         (["load_img(("], "this can't be read"),
         (["load_img", "nearest"], "expected an argument of the call, as interpolation=nearest"),
-        (["tf.image.resize(image, [96, 96])"], "give arguments by name, as size=(96, 96)"),
+        (["ImageDataGenerator(True)"], "give arguments by name, as interpolation='nearest'"),
+        (["tf.image.resize(*given)"], "give arguments by name"),
+        (["load_img", "rescale=1/SCALE"], "this can't be computed"),
+        (["load_img", "rescale=1/0"], "this can't be computed: division by zero"),
+        (["load_img(keep_aspect_ratio=KEEP)"], "keep_aspect_ratio=KEEP: expected True or False"),
+        (["Resizing", "crop_to_aspect_ratio=True", "pad_to_aspect_ratio=True"], "only one of crop_to_aspect_ratio and"),
+        (["Resizing(96, 96, pad_to_aspect_ratio=True, fill_value=127)"], "only black borders are known"),
+        (["image_dataset_from_directory(format='grain')"], "format=grain: only tf is known"),
+        (["load_img", "rescale=1/255", "preprocess_input=vgg16"], "expected one of them, else mean and std"),
+        (["ImageDataGenerator(preprocessing_function=vgg16.preprocess_input, rescale=0.5)"], "expected one of them"),
+        (["ImageDataGenerator(zca_whitening=True)"], "give --serving"),
         (["load_img('x.jpg').resize((96, 96))"], "expected one call"),
         (["load_img", "rescale=bright"], "expected numbers, as rescale=1/255"),
         (["load_img", "preprocess_input=mine"], "expected a module of Keras"),
