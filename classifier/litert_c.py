@@ -14,7 +14,7 @@ import sys
 import threading
 from contextlib import ExitStack, contextmanager, suppress
 from ctypes import POINTER, byref, c_char_p, c_int, c_int32, c_int64, c_size_t, c_uint, c_uint32, c_void_p
-from functools import cache, lru_cache
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ _MAX_RANK = 8
 FLOAT32, _UINT8 = 1, 3
 _ELEMENT_BYTES = {FLOAT32: FLOAT_BYTES, _UINT8: 1}
 _CPU = 1
-_READ, _WRITE = 0, 1
+_READ = 0
 _INT = 2
 _AUTO_REGISTER, _MIN_SEVERITY = 24, 25
 _ERRORS_ONLY = 3
@@ -101,7 +101,7 @@ _DESTRUCTORS = ("Model", "Options", "CompiledModel", "TensorBuffer")
 
 
 class Program:
-    """Arithmetic ready to run on the CPU: inputs of float32 or bytes, outputs of float32, one call at a time.
+    """Arithmetic ready to run on the CPU: inputs and outputs of float32 or bytes, one call at a time.
 
     `data` is the flatbuffer, as bytes or as a private writable mapping of a file (`mmap.ACCESS_COPY`): of the latter,
     pages whose weights XNNPACK has packed are given back while it goes on. It is kept as long as the program.
@@ -136,34 +136,29 @@ class Program:
             tensor.layout = layout
         self._inputs, self.inputs = self._buffers("Input", inputs), inputs
         self._outputs, self.outputs = self._buffers("Output", outputs), outputs
+        self.given, self._found = _memory(self._inputs, inputs), _memory(self._outputs, outputs)
 
     @property
     def output_shapes(self) -> tuple[tuple[int, ...], ...]:
         return tuple(tensor.layout.shape for tensor in self.outputs)
 
-    def put(self, index: int, *parts: Buffer) -> None:
-        """Fill an input with the parts, one after the other; it keeps them. ValueError if they are of another size."""
-        with self._locked(self._inputs[index], self.inputs[index], _WRITE) as memory:
-            given = [memoryview(part).cast("B") for part in parts]
-            count = sum(part.nbytes for part in given)
-            if count != memory.nbytes:
-                shape = self.inputs[index].layout.shape
-                raise ValueError(f"{count} bytes were given, an input of {shape} takes {memory.nbytes}")
-            start = 0
-            for part in given:
-                memory[start : start + part.nbytes] = part
-                start += part.nbytes
+    def put(self, index: int, numbers: Buffer) -> None:
+        """Fill an input, which keeps them. ValueError if they are of another size."""
+        memory = self.given[index]
+        whole = memoryview(numbers).cast("B")
+        if len(whole) != len(memory):
+            shape = self.inputs[index].layout.shape
+            raise ValueError(f"{len(whole)} bytes were given, an input of {shape} takes {len(memory)}")
+        memory[:] = whole
 
     def compute(self) -> None:
         """Make the outputs of what was put last; LiteRtError if that fails."""
         counts = len(self._inputs), len(self._outputs)
         _call("RunCompiledModel", self._compiled, 0, counts[0], self._inputs, counts[1], self._outputs)
 
-    @contextmanager
-    def output(self, index: int) -> Iterator[memoryview[int]]:
-        """The bytes of an output, to be copied meanwhile: C-contiguous float32."""
-        with self._locked(self._outputs[index], self.outputs[index], _READ) as memory:
-            yield memory
+    def output(self, index: int) -> memoryview[int]:
+        """The bytes of an output, C-contiguous, until the next `compute`."""
+        return self._found[index]
 
     def close(self) -> None:
         """Free everything that LiteRT holds; the model can't be run afterwards."""
@@ -200,15 +195,6 @@ class Program:
             made[index] = self._made("TensorBuffer", function, self._environment, byref(tensor), requirements).value
         return made
 
-    @contextmanager
-    def _locked(self, buffer: int | None, tensor: _TensorType, mode: int) -> Iterator[memoryview[int]]:
-        address = c_void_p()
-        _call("LockTensorBuffer", buffer, byref(address), mode)
-        try:
-            yield memoryview(_bytes(tensor.nbytes).from_address(address.value or 0)).cast("B")
-        finally:
-            _call("UnlockTensorBuffer", buffer)
-
 
 def preload() -> None:
     """Open the library, for a model that is still on its way; whoever opens that meets what is wrong."""
@@ -234,9 +220,15 @@ def _tensors(model: c_void_p, kind: str) -> list[_TensorType]:
     return found
 
 
-@lru_cache(64)
-def _bytes(count: int) -> type[ctypes.Array[ctypes.c_ubyte]]:
-    return ctypes.c_ubyte * count
+def _memory(buffers: ctypes.Array[c_void_p], tensors: Sequence[_TensorType]) -> list[memoryview[int]]:
+    """Where the numbers of tensors are: a lock tells it, and on the CPU it stays so. Asked each time, it would cost."""
+    found = []
+    for buffer, tensor in zip(buffers, tensors, strict=True):
+        address = c_void_p()
+        _call("LockTensorBuffer", buffer, byref(address), _READ)
+        _call("UnlockTensorBuffer", buffer)
+        found.append(memoryview((ctypes.c_ubyte * tensor.nbytes).from_address(address.value or 0)).cast("B"))
+    return found
 
 
 def _resize(compiled: c_void_p, index: int, shape: tuple[int, ...], layout: _Layout) -> None:

@@ -47,11 +47,7 @@ class CompiledModel(Program):
         """
         self.put(0, picture)
         self.compute()
-        return tuple(map(self._read, range(len(self.outputs))))
-
-    def _read(self, index: int) -> array[float]:
-        with self.output(index) as memory:
-            return floats(memory)
+        return tuple(floats(self.output(index)) for index in range(len(self.outputs)))
 
 
 class LiteRtEngine:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Operator, Options, Type = schema.BuiltinOperator, schema.BuiltinOptions, schema.TensorType
-RELU = schema.ActivationFunctionType.RELU
 
 
 class Graph:
@@ -36,70 +35,49 @@ class Graph:
         self._graph.inputs.append(self._tensor(shape))
         return int(self._graph.inputs[-1])
 
-    def samples(self, *shape: int, scale: float = 1.0) -> int:
-        """An input of bytes, as floats times `scale`."""
-        tensor = self._tensor(shape, Type.UINT8)
-        self._graph.tensors[tensor].quantization = schema.QuantizationParametersT()
-        self._graph.tensors[tensor].quantization.scale = [scale]
-        self._graph.tensors[tensor].quantization.zeroPoint = [0]
+    def samples(self, *shape: int, scale: float = 1.0, zero: int = 0) -> int:
+        """An input of bytes, as floats: less `zero`, times `scale`."""
+        tensor = self._bytes(self._tensor(shape), scale, zero)
         self._graph.inputs.append(tensor)
-        return self._operator(Operator.DEQUANTIZE, [tensor], [shape], "Dequantize")[0]
+        return self._operator(Operator.DEQUANTIZE, [tensor], shape, "Dequantize")
+
+    def eight_bits(self, one: int) -> int:
+        """As bytes: rounded to the nearest, below 0 and above 255 cut off."""
+        return self._bytes(self._operator(Operator.QUANTIZE, [one], self._shape(one), "Quantize"))
 
     def constant(self, numbers: Any, shape: Sequence[int] = ()) -> int:  # noqa: ANN401 - what numpy takes
         """Numbers of float32."""
         return self._constant(np.asarray(numbers, np.float32).reshape(shape), Type.FLOAT32)
 
-    def add(self, one: int, other: int, activation: int = 0) -> int:
-        return self._both(Operator.ADD, "Add", one, other, activation)
+    def add(self, one: int, other: int) -> int:
+        return self._both(Operator.ADD, "Add", one, other)
 
     def subtract(self, one: int, other: int) -> int:
-        return self._both(Operator.SUB, "Sub", one, other, 0)
+        return self._both(Operator.SUB, "Sub", one, other)
 
     def multiply(self, one: int, other: int) -> int:
-        return self._both(Operator.MUL, "Mul", one, other, 0)
-
-    def least(self, one: int, other: int) -> int:
-        return self._operator(Operator.MINIMUM, [one, other], [self._broadcast(one, other)], "MaximumMinimum")[0]
+        return self._both(Operator.MUL, "Mul", one, other)
 
     def floor(self, one: int) -> int:
-        return self._operator(Operator.FLOOR, [one], [self._shape(one)])[0]
-
-    def round(self, one: int) -> int:
-        """To the nearest, a half to the even one."""
-        return self._operator(Operator.ROUND, [one], [self._shape(one)])[0]
+        return self._operator(Operator.FLOOR, [one], self._shape(one))
 
     def lerp(self, low: int, high: int, share: int) -> int:
         """low + (high - low) * share, each operation rounded by itself."""
         return self.add(low, self.multiply(self.subtract(high, low), share))
 
-    def split(self, one: int, count: int, axis: int) -> list[int]:
-        """`count` (at most 4, as XNNPACK can) equal parts."""
-        shape = [*self._shape(one)]
-        shape[axis] //= count
-        where = self._constant(np.asarray(axis, np.int32), Type.INT32)
-        options = schema.SplitOptionsT()
-        options.numSplits = count
-        return self._operator(Operator.SPLIT, [where, one], [tuple(shape)] * count, "Split", options)
+    def part(self, one: int, first: int, count: int) -> int:
+        """`count` of the last axis, from `first` on."""
+        *outer, _ = self._shape(one)
+        begin, size = [*[0] * len(outer), first], (*outer, count)
+        where = [self._constant(np.asarray(numbers, np.int32), Type.INT32) for numbers in (begin, size)]
+        return self._operator(Operator.SLICE, [one, *where], size, "Slice")
 
-    def total(self, one: int, axis: int) -> int:
-        """The sum along an axis, which stays."""
-        options = schema.ReducerOptionsT()
-        options.keepDims = True
-        where = self._constant(np.asarray([axis], np.int32), Type.INT32)
-        shape = tuple(1 if at == axis else size for at, size in enumerate(self._shape(one)))
-        return self._operator(Operator.SUM, [one, where], [shape], "Reducer", options)[0]
-
-    def joined(self, parts: Sequence[int], axis: int) -> int:
-        shape = [*self._shape(parts[0])]
-        shape[axis] = sum(self._shape(part)[axis] for part in parts)
-        options = schema.ConcatenationOptionsT()
-        options.axis = axis
-        return self._operator(Operator.CONCATENATION, parts, [tuple(shape)], "Concatenation", options)[0]
-
-    def transposed(self, one: int, order: Sequence[int]) -> int:
-        axes = self._constant(np.asarray(order, np.int32), Type.INT32)
-        shape = tuple(self._shape(one)[axis] for axis in order)
-        return self._operator(Operator.TRANSPOSE, [one, axes], [shape], "Transpose")[0]
+    def interleaved(self, planes: Sequence[int]) -> int:
+        """Bytes of several planes, each of shape (1, n), next to each other: (n, planes)."""
+        count, length = len(planes), self._shape(planes[0])[1]
+        joined = self._bytes(self._operator(Operator.CONCATENATION, planes, (count, length), "Concatenation"))
+        order = self._constant(np.asarray((1, 0), np.int32), Type.INT32)
+        return self._bytes(self._operator(Operator.TRANSPOSE, [joined, order], (length, count), "Transpose"))
 
     def written(self, *outputs: int) -> bytes:
         """The file."""
@@ -108,19 +86,17 @@ class Graph:
         builder.Finish(self._model.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 
-    def _both(self, code: int, name: str, one: int, other: int, activation: int) -> int:
-        options = getattr(schema, f"{name}OptionsT")()
-        options.fusedActivationFunction = activation
-        return self._operator(code, [one, other], [self._broadcast(one, other)], name, options)[0]
+    def _both(self, code: int, name: str, one: int, other: int) -> int:
+        shape = tuple(np.broadcast_shapes(self._shape(one), self._shape(other)))
+        return self._operator(code, [one, other], shape, name)
 
     def _operator(
         self,
         code: int,
         inputs: Sequence[int],
-        shapes: Sequence[tuple[int, ...]],
+        shape: tuple[int, ...],
         name: str = "",
-        options: Any = None,  # noqa: ANN401 - one of the schema's
-    ) -> list[int]:
+    ) -> int:
         if code not in self._codes:
             self._codes[code] = len(self._model.operatorCodes)
             known = schema.OperatorCodeT()
@@ -128,12 +104,19 @@ class Graph:
             self._model.operatorCodes.append(known)
         operator = schema.OperatorT()
         operator.opcodeIndex, operator.inputs = self._codes[code], list(inputs)
-        operator.outputs = [self._tensor(shape) for shape in shapes]
+        operator.outputs = [self._tensor(shape)]
         if name:
             operator.builtinOptionsType = getattr(Options, f"{name}Options")
-            operator.builtinOptions = options or getattr(schema, f"{name}OptionsT")()
+            operator.builtinOptions = getattr(schema, f"{name}OptionsT")()
         self._graph.operators.append(operator)
-        return list(operator.outputs)
+        return int(operator.outputs[0])
+
+    def _bytes(self, tensor: int, scale: float = 1.0, zero: int = 0) -> int:
+        """The tensor, of bytes that stand for floats."""
+        quantization = schema.QuantizationParametersT()
+        quantization.scale, quantization.zeroPoint = [scale], [zero]
+        self._graph.tensors[tensor].type, self._graph.tensors[tensor].quantization = Type.UINT8, quantization
+        return tensor
 
     def _tensor(self, shape: Sequence[int], kind: int = Type.FLOAT32, buffer: int = 0) -> int:
         tensor = schema.TensorT()
@@ -149,6 +132,3 @@ class Graph:
 
     def _shape(self, one: int) -> tuple[int, ...]:
         return tuple(self._graph.tensors[one].shape)
-
-    def _broadcast(self, one: int, other: int) -> tuple[int, ...]:
-        return tuple(np.broadcast_shapes(self._shape(one), self._shape(other)))

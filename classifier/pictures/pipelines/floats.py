@@ -31,39 +31,12 @@ def combined(operation: Callable[[dict[str, Any]], Any], **planes: Image) -> Ima
     return result
 
 
-def plus(plane: Image, number: float) -> Image:
-    """A plane of floats with the number added: for such a function Pillow multiplies and adds in one pass."""
-    return plane.point(lambda value: value + number)
-
-
-def lerp(low: Image, high: Image, share: Image) -> Image:
-    """low + (high - low) * share, in that order of rounding; `high` becomes it.
-
-    ImageMath's own functions, called without it: a new image for each step would take longer than the arithmetic.
-    """
-    from PIL import _imagingmath as steps
-
-    first, second = low.getim(), high.getim()
-    steps.binop(steps.sub_F, second, second, first)
-    steps.binop(steps.mul_F, second, second, share.getim())
-    steps.binop(steps.add_F, second, first, second)
-    return high
-
-
 def along_rows(numbers: array[float], width: int) -> Image:
     """A plane of `width` whose rows hold one of the float32 numbers each."""
     from PIL import Image as Pillow
 
     column = Pillow.frombytes("F", (1, len(numbers)), numbers.tobytes())
     return column.resize((width, len(numbers)), Pillow.Resampling.NEAREST)
-
-
-def along_columns(numbers: array[float], height: int) -> Image:
-    """A plane of `height` whose columns hold one of the float32 numbers each."""
-    from PIL import Image as Pillow
-
-    row = Pillow.frombytes("F", (len(numbers), 1), numbers.tobytes())
-    return row.resize((len(numbers), height), Pillow.Resampling.NEAREST)
 
 
 def weighted(plane: Image, rows: Taps, columns: Taps) -> Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import accumulate, repeat
 from typing import TYPE_CHECKING, Self
 
@@ -10,6 +11,7 @@ from classifier.records import Record
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from PIL._imaging import ImagingCore
     from PIL.Image import Image
 
 BYTES = {"L": 1, "RGB": 3, "RGBA": 4, "F": 4}
@@ -43,12 +45,15 @@ class Pick(Record):
         return cls(indices, step, start, wrong, blank)
 
     @classmethod
+    @lru_cache(64)
     def span(cls, first: int, end: int) -> Self:
         """Consecutive rows or columns."""
         return cls(tuple(range(first, end)), 1.0, float(first), ())
 
     def cut(self, first: int, end: int) -> Pick:
         """Some of them."""
+        if (first, end) == (0, len(self.indices)):
+            return self
         blank = tuple(place - first for place in self.blank if first <= place < end)
         return Pick.of(self.indices[first:end], self.step, self.start + first * self.step, blank)
 
@@ -71,34 +76,22 @@ def copies(rows: Pick, columns: Pick, top: int) -> list[Copy]:
     ]
 
 
-def copy(source: Image, target: Image, wanted: Sequence[Copy]) -> None:
-    """Copy pixels between images of one mode; Pillow's own `transform` makes a new image each time."""
-    taken, transform = source.im, target.im.transform
+def copy(taken: ImagingCore, target: Image, wanted: Sequence[Copy]) -> None:
+    """Copy pixels to an image of the same mode; Pillow's own `transform` makes a new image each time."""
+    transform = target.im.transform
     for box, affine in wanted:
         transform(box, taken, _AFFINE, affine, _NEAREST, 0)
 
 
-def band(image: Image, name: str) -> bytes:
-    """One channel's bytes; `tobytes` would join them out of pieces."""
+def raw(image: Image, mode: str, rows: int | None = None) -> bytes:
+    """The bytes of an image, or of its first rows, in a raw mode or of one band; `tobytes` joins them out of pieces."""
     from PIL import _imaging as core
 
-    encoder = core.raw_encoder(image.mode, name, 0, 1)
-    encoder.setimage(image.im, (0, 0, *image.size))
-    data: bytes = encoder.encode(image.width * image.height)[2]
+    height = image.height if rows is None else rows
+    encoder = core.raw_encoder(image.mode, mode, 0, 1)
+    encoder.setimage(image.im, (0, 0, image.width, height))
+    data: bytes = encoder.encode(image.width * height * BYTES.get(mode, 1))[2]
     return data
-
-
-def gather_columns(image: Image, columns: Pick) -> Image:
-    """The image's pixels at those columns, of every row."""
-    from PIL.Image import Resampling, Transform
-
-    height, size = image.height, len(columns.indices)
-    affine = (columns.step, 0.0, columns.start, 0.0, 1.0, 0.0)
-    taken = image.transform((size, height), Transform.AFFINE, affine, Resampling.NEAREST)
-    for place in columns.wrong:
-        index = columns.indices[place]
-        taken.paste(image.crop((index, 0, index + 1, height)), (place, 0))
-    return taken
 
 
 def gather_rows(images: Sequence[Image], rows: Sequence[int]) -> Image:

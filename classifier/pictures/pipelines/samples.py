@@ -7,28 +7,29 @@ and colour conversion (jdcolor.c) are done here, in numbers that are exact in fl
 
 from __future__ import annotations
 
+from array import array
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Protocol
 
-from classifier.pictures.pipelines.axes import rounded
-from classifier.pictures.pipelines.floats import along_columns, along_rows, combined, floats, lerp, plus
-from classifier.pictures.pipelines.gather import BYTES, Pick, blackened, copies, copy, gather_columns, gather_rows
+from classifier.arrays import FLOAT
+from classifier.pictures.pipelines.gather import BYTES, Copy, Pick, blackened, copies, copy, raw
+from classifier.pictures.pipelines.programs import running
+from classifier.records import Record
 
 if TYPE_CHECKING:
-    from array import array
     from collections.abc import Sequence
 
+    from PIL._imaging import ImagingCore
     from PIL.Image import Image
 
-STRIP = 128
-"""Rows that are made at once when the whole picture is wanted: bounds the memory of float planes."""
-_UNIT = 65536
-_MATRIX = (
-    *(1, 0, 91881 / _UNIT, -128 * 91881 / _UNIT),
-    *(1, -22554 / _UNIT, -46802 / _UNIT, 128 * (22554 + 46802) / _UNIT),
-    *(1, 116130 / _UNIT, 0, -128 * 116130 / _UNIT),
-)
-"""jdcolor.c's fixed-point YCbCr to RGB. Pillow adds a half and truncates: equal for all 2^24 colours (a test)."""
+    from classifier.litert_c import Program
+
+SAMPLES_AT_ONCE = 1 << 17
+"""Stored samples of a JPEG's chroma that are gathered at once: bounds the memory, some 30 bytes each."""
+
+
+_PIXEL, _PAIR = 4, 8
+"""Bytes."""
 
 
 class Samples(Protocol):
@@ -66,7 +67,7 @@ class Plain:
                 wanted += copies(pick, column, height)
                 height += len(pick.indices)
             taken = Pillow.new(self._image.mode, (len(column.indices), height))
-            copy(self._image, taken, wanted)
+            copy(self._image.im, taken, wanted)
             found.append(blackened(taken, _blank(rows), column.blank))
         return found
 
@@ -76,107 +77,169 @@ class Plain:
 
 
 class FastJpeg:
-    """A JPEG decoded to YCbCr with chroma replicated `across` times and `down` times; `fancy_` where it is smoothed."""
+    """A JPEG decoded to YCbCr with chroma replicated `across` times and `down` times."""
 
     channels = 3
 
     def __init__(self, image: Image, across: int, down: int) -> None:
-        self.image = image
+        self._image = image
         self.width, self.height = image.size
-        self._across, self._down = across, down
-        self.fancy_across = across == 2 and self.width > 4  # jdsample.c: not worth it for two columns as stored
-        self.fancy_down = down == 2 and (across == 1 or self.fancy_across)
-
-    @cached_property
-    def _planes(self) -> tuple[Image, list[Image]]:
-        """Luma, and both chroma planes as they are stored."""
-        luma, *chroma = self.image.split()
-        factors = (self._across, self._down)
-        return luma, [plane.reduce(factors) if factors != (1, 1) else plane for plane in chroma]
+        # jdsample.c smooths these only, and not two columns as stored.
+        self._halved = across == 2 and down <= 2 and self.width > 4
+        self._smooth_down = down == 2 and (across == 1 or self._halved)
 
     def at(self, rows: Sequence[Pick], columns: Sequence[Pick]) -> list[Image]:
-        """See Samples: the pixels of libjpeg with its fast DCT."""
-        from PIL import Image as Pillow
-
-        wanted, blank = _joined(rows), _blank(rows)
-        luma, chroma = gather_rows([self._planes[0]], wanted), self._terms(self._chroma_rows(wanted))
-        height = len(wanted)
-        found = []
-        for column in columns:
-            both = self._chroma_columns(chroma, wanted, column)
-            blue, red = both.crop((0, 0, both.width, height)), both.crop((0, height, both.width, 2 * height))
-            merged = Pillow.merge("RGB", (gather_columns(luma, column), blue, red)).convert("RGB", _MATRIX)
-            found.append(blackened(merged, blank, column.blank))
-        return found
+        """See Samples: the pixels of libjpeg with its fast DCT. Each pick of rows is of those behind the one before."""
+        if sum(len(pick.indices) for pick in rows) >= self.height:
+            return self._plain.at(rows, columns)
+        return self._made(tuple(rows), columns)
 
     def whole(self) -> Image:
         """See Samples."""
+        return self._made((Pick.span(0, self.height),), [Pick.span(0, self.width)])[0]
+
+    @cached_property
+    def _plain(self) -> Plain:
+        return Plain(self.whole())
+
+    def _made(self, rows: tuple[Pick, ...], columns: Sequence[Pick]) -> list[Image]:
         from PIL import Image as Pillow
 
-        canvas = Pillow.new("RGB", (self.width, self.height))
-        for top in range(0, self.height, STRIP):
-            rows = Pick.span(top, min(top + STRIP, self.height))
-            canvas.paste(self.at([rows], [Pick.span(0, self.width)])[0], (0, top))
-        return canvas
+        each = len(rows[0].indices)
+        found = [Pillow.new("RGB", (len(column.indices), len(rows) * each), None) for column in columns]
+        with running("halved.tflite" if self._halved else "full.tflite") as program:
+            for strip in _strips(rows, self._image.size, self._halved, self._smooth_down):
+                made = self._pixels(program, strip)
+                count = len(strip.parities) // len(rows)
+                for image, column in zip(found, columns, strict=True):
+                    for index in range(len(rows)):
+                        lines = Pick.span(index * count, (index + 1) * count)
+                        copy(made, image, copies(lines, column, index * each + strip.top))
+        return [blackened(image, _blank(rows), column.blank) for image, column in zip(found, columns, strict=True)]
 
-    def _chroma_rows(self, rows: Sequence[int]) -> Image:
-        """Both chroma planes at those rows, as wide as they are stored; with fancy upsampling as floats."""
-        chroma = self._planes[1]
-        if not self.fancy_down:
-            return gather_rows(chroma, [row // self._down for row in rows])
-        last = chroma[0].height - 1
-        return lerp(
-            floats(gather_rows(chroma, [max((row - 1) // 2, 0) for row in rows])),
-            floats(gather_rows(chroma, [min((row + 1) // 2, last) for row in rows])),
-            along_rows(rounded([0.25 if row % 2 else 0.75 for row in rows] * 2), chroma[0].width),
-        )
-
-    def _terms(self, plane: Image) -> tuple[Image, Image]:
-        """What a column of chroma is made of: the plane for its first sample, and for its second.
-
-        What libjpeg adds before it truncates changes with the column's parity p: 8 - p sixteenths, or 1 + p fourths.
-        With the second sample's share s = 0.75 - p / 2 that is `added` + `more` * s.
-        """
-        if not self.fancy_across:
-            return plane, plane
-        added, more = (13 / 32, 1 / 8) if self.fancy_down else (5 / 8, -1 / 2)
-        plane = floats(plane)
-        return plus(plane, added), plus(plane, added + more)
-
-    def _chroma_columns(self, terms: tuple[Image, Image], rows: Sequence[int], column: Pick) -> Image:
-        """Those columns of both chroma planes, as bytes; without columns to make, what is added follows the rows."""
-        first, second = terms
-        if not self.fancy_across:
-            plane = gather_columns(first, _stored(column, self._across))
-            if not self.fancy_down:
-                return plane
-            halves = along_rows(rounded([0.5 if row % 2 else 0.25 for row in rows] * 2), plane.width)
-            return combined(lambda v: v["plane"] + v["halves"], plane=plane, halves=halves).convert("L")
-        before, behind, share = _fancy(column, first.width)
-        shares = along_columns(share, first.height)
-        return lerp(gather_columns(first, before), gather_columns(second, behind), shares).convert("L")
+    def _pixels(self, program: Program, strip: _Strip) -> ImagingCore:
+        """All columns of the picture at the rows of a strip."""
+        stride, count = strip.stride, len(strip.parities)
+        taken = _canvas(program, stride, strip.height)
+        copy(self._image.im, taken, strip.wanted)
+        streams = [raw(taken, name) for name in ("Cr", "Cb")] * 2
+        luma = raw(taken, "Y", count)
+        if strip.others:
+            streams[2:] = [b"".join([band[first:end] for first, end in strip.others]) for band in streams[:2]]
+        if not self._halved:
+            added = b"".join([stride * (b"\2" if odd else b"\1") for odd in strip.parities])
+            pixels = _streamed(program, [*streams, luma, added], stride * count)
+            return _mapped(pixels, (self.width, count), _PIXEL * stride, 0)
+        between = _canvas(program, stride, count)
+        copy(self._image.im, between, strip.between)
+        for index, number in enumerate((7, 8) if self._smooth_down else (8, 4), 6):
+            program.put(index, array(FLOAT, (number / 16,)))
+        pixels = _streamed(program, [*streams, raw(between, "Y"), luma[1:]], stride * count)
+        return _mapped(pixels, (self.width, count), _PAIR * stride, _PIXEL)
 
 
-@lru_cache(64)
-def _fancy(column: Pick, stored: int) -> tuple[Pick, Pick, array[float]]:
-    """The two stored columns that make each picked one, and the share of the second.
+class _Strip(Record):
+    """Some places, from `top` on, of each pick of rows: what is copied of the picture for them.
 
-    The nearer sample has three parts, the other one (jdsample.c: h2v1_fancy_upsample, h2v2_fancy_upsample).
+    `stride` samples of each row: of every second column if chroma was stored so, one more at both ends, and `between`
+    are the other columns. Below all rows those above the first pick's, and then those below the last one's: `others`
+    says where the bytes of each row's other chroma are.
     """
-    step = column.step / 2
-    before = Pick.of(tuple([max((i - 1) // 2, 0) for i in column.indices]), step, (column.start - 1) / 2)
-    behind = Pick.of(tuple([min((i + 1) // 2, stored - 1) for i in column.indices]), step, (column.start + 1) / 2)
-    return before, behind, rounded([0.25 if i % 2 else 0.75 for i in column.indices])
+
+    top: int
+    stride: int
+    height: int
+    parities: tuple[int, ...]
+    wanted: list[Copy]
+    between: list[Copy]
+    others: list[tuple[int, int]]
 
 
-@lru_cache(64)
-def _stored(column: Pick, factor: int) -> Pick:
-    """Where the columns of the picture are in a plane that is `factor` times narrower."""
-    return Pick.of(tuple([i // factor for i in column.indices]), column.step / factor, column.start / factor)
+@lru_cache(16)
+def _strips(rows: tuple[Pick, ...], size: tuple[int, int], halved: bool, smooth_down: bool) -> list[_Strip]:
+    width, height = size
+    columns, odd = Pick.span(0, width), None
+    if halved:
+        stored = -(-width // 2)
+        columns = Pick.of((0, *range(0, width, 2), 2 * (stored - 1)), 2.0, -2.5)
+        odd = Pick(tuple(range(-1, 2 * stored + 2, 2)), 2.0, -1.5, ())
+    stride, each = len(columns.indices), len(rows[0].indices)
+    places = max(1, SAMPLES_AT_ONCE // (stride * len(rows)))
+    strips = []
+    for top in range(0, each, places):
+        picks = [pick.cut(top, min(top + places, each)) for pick in rows]
+        between = _below_each_other(picks, odd) if odd else []
+        parities = tuple([i % 2 for pick in picks for i in pick.indices])
+        others = []
+        if smooth_down:
+            picks += _moved(picks[0], -1, height), _moved(picks[-1], 1, height)
+            others = _others(picks, height, stride)
+        taken = sum(len(pick.indices) for pick in picks)
+        strips.append(_Strip(top, stride, taken, parities, _below_each_other(picks, columns), between, others))
+    return strips
 
 
-def _joined(rows: Sequence[Pick]) -> list[int]:
-    return [index for pick in rows for index in pick.indices]
+def _moved(pick: Pick, by: int, height: int) -> Pick:
+    return Pick.of(tuple([min(max(i + by, 0), height - 1) for i in pick.indices]), pick.step, pick.start + by)
+
+
+def _others(picks: Sequence[Pick], height: int, stride: int) -> list[tuple[int, int]]:
+    """Where each row's other chroma is: that above an even row, below an odd one. Neighbours are joined."""
+    found: list[tuple[int, int]] = []
+    each, end = len(picks[0].indices) * stride, -1
+    stored = [[i // 2 for i in pick.indices] for pick in picks]
+    for pick in picks[:-2]:
+        for place, (row, *held) in enumerate(zip(pick.indices, *stored, strict=True)):
+            other = min(max(row + (1 if row % 2 else -1), 0), height - 1) // 2
+            first = held.index(other) * each + place * stride
+            if first != end:
+                found.append((first, first))
+            end = first + stride
+            found[-1] = (found[-1][0], end)
+    return found
+
+
+def _below_each_other(rows: Sequence[Pick], columns: Pick) -> list[Copy]:
+    each = len(rows[0].indices)
+    return [found for index, pick in enumerate(rows) for found in copies(pick, columns, index * each)]
+
+
+@lru_cache(4)
+def _canvas(program: Program, width: int, height: int) -> Image:  # noqa: ARG001 - of whoever has the program
+    """To be filled and read at once. Made anew for each picture, it would cost as much as that."""
+    from PIL import Image as Pillow
+
+    return Pillow.new("YCbCr", (width, height))
+
+
+def _streamed(program: Program, streams: Sequence[bytes], length: int) -> memoryview[int]:
+    """Four bytes a pixel, of a program over streams of bytes, of which it takes a stretch at a time."""
+    given = [(memory, len(memory), memoryview(stream)) for memory, stream in zip(program.given, streams, strict=False)]
+    step, pixels = min(count for _, count, _ in given), program.output(0)
+    stretches = -(-length // step)
+    made = _memory(program, stretches * len(pixels) + _PAIR)
+    for index in range(stretches):
+        start = index * step
+        for memory, count, stream in given:
+            part = stream[start : start + count]
+            memory[: len(part)] = part
+        program.compute()
+        made[index * len(pixels) : (index + 1) * len(pixels)] = pixels
+    return made
+
+
+@lru_cache(2)
+def _memory(program: Program, count: int) -> memoryview[int]:  # noqa: ARG001
+    """For pixels. See _canvas."""
+    return memoryview(bytearray(count))
+
+
+def _mapped(pixels: memoryview[int], size: tuple[int, int], stride: int, first: int) -> ImagingCore:
+    """An image over that memory, of four bytes a pixel."""
+    from PIL import _imaging as core
+
+    image: ImagingCore = core.map_buffer(pixels, size, "raw", first, ("RGB", stride, 1))
+    return image
 
 
 def _blank(rows: Sequence[Pick]) -> list[int]:

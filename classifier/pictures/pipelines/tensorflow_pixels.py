@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from classifier.arrays import FLOAT_BYTES
-from classifier.pictures.pipelines import axes, bilinear
+from classifier.pictures.pipelines import axes
+from classifier.pictures.pipelines.bilinear import interpolated
 from classifier.pictures.pipelines.finish import finished, finished_mixed
 from classifier.pictures.pipelines.floats import floats, weighted
+from classifier.pictures.pipelines.gather import raw
 from classifier.pictures.pipelines.geometry import Axis, axes_of
 
 if TYPE_CHECKING:
@@ -27,19 +29,28 @@ _PILLOW = {"bilinear": "BILINEAR", "bicubic": "BICUBIC", "lanczos3": "LANCZOS"}
 def picture(samples: Samples, spec: Preprocessing) -> bytes | bytearray:
     """The model's input: height x width x channels float32, with the channels' order, scale and standardisation."""
     tall, wide = axes_of(spec, samples.height, samples.width)
-    if spec.filter == "bilinear" and not spec.antialias and tall.part.kept and wide.part.kept:
-        mixed = _mixed(bilinear.tensorflow(samples, tall.part, wide.part), tall, wide, spec.channels)
-        return finished_mixed(mixed, spec)
+    if tall.part.kept and wide.part.kept and not spec.antialias and spec.filter in {"bilinear", "nearest"}:
+        made = _nearest if spec.filter == "nearest" else _bilinear
+        return finished_mixed(_mixed(made(samples, tall.part, wide.part), tall, wide, spec.channels), spec)
     return finished(_planes(samples, spec, tall, wide), spec)
+
+
+def _bilinear(samples: Samples, tall: Part, wide: Part) -> bytearray:
+    return interpolated(samples, axes.bilinear(tall), axes.bilinear(wide))
+
+
+def _nearest(samples: Samples, tall: Part, wide: Part) -> bytearray:
+    from PIL import Image as Pillow
+
+    (image,) = samples.at([axes.nearest(tall)], [axes.nearest(wide)])
+    mixed = Pillow.frombytes("L", (image.width * samples.channels, image.height), raw(image, image.mode))
+    return bytearray(raw(floats(mixed), "F"))
 
 
 def _planes(samples: Samples, spec: Preprocessing, tall: Axis, wide: Axis) -> list[Image]:
     """Float planes of 0 to 255, one a channel."""
     if not tall.part.kept or not wide.part.kept:
         return [_canvas(tall, wide) for _ in range(spec.channels)]
-    if spec.filter == "nearest":
-        planes = samples.at([axes.nearest(tall.part)], [axes.nearest(wide.part)])[0].split()
-        return [_placed(floats(plane), tall, wide) for plane in planes]
     planes = samples.whole().split()
     return [_placed(_filtered(plane, spec, tall.part, wide.part), tall, wide) for plane in planes]
 
