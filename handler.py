@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from classifier.bundles.store import ModelStore
     from classifier.canary_alarm import CanaryAlarm
     from classifier.captures.capture import Captures
-    from classifier.compiling.compile_job import CompileJobs
+    from classifier.compiling.compile_jobs import CompileJobs
     from classifier.engines.engine import Loaded
     from classifier.links.netguard import AddressRule
     from classifier.named_models import NamedModels
@@ -204,7 +204,8 @@ def _app() -> App:
 def _compile_jobs() -> CompileJobs:
     from classifier import logs, model_memory
     from classifier.bundles.store import ModelStore
-    from classifier.compiling.compile_job import CompileJob, CompileJobs
+    from classifier.compiling.compile_job import CompileJob
+    from classifier.compiling.compile_jobs import CompileJobs
     from classifier.settings import Settings
 
     settings = Settings.from_env(os.environ)

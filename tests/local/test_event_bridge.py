@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from classifier.bundles.bundle import PUBLISHED, ROLES
-from classifier.compiling.compile_job import CompileJob, CompileJobs
+from classifier.compiling.compile_job import CompileJob
+from classifier.compiling.compile_jobs import CompileJobs
 from local.event_bridge import EventRule, bridge_event
 from local.framework import TemplateError
 from local.launch import PROJECT

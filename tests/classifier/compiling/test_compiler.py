@@ -1,4 +1,4 @@
-"""Compiling a real model: which forms there are, what is measured, and which events ask for it.
+"""Compiling a real model: which forms there are, and what is measured.
 
 engines/test_model_kinds.py compiles models of every kind; test_compile_job.py stops, doubles and denies the work.
 """
@@ -6,8 +6,6 @@ engines/test_model_kinds.py compiles models of every kind; test_compile_job.py s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +13,7 @@ import pytest
 from classifier.bundles.compiled import LARGEST_DIFFERENCE, MODEL, REPORT, Report, key_of, parse_report
 from classifier.bundles.store import ModelStore
 from classifier.compiling import compiler
-from classifier.compiling.compile_job import CompileJob, CompileJobs
+from classifier.compiling.compile_job import CompileJob
 from tests.conftest import Bucket
 from tests.support.model_kinds import PICTURE, PREFIX, drawn, put
 from tests.support.pictures import encoded, photo
@@ -23,8 +21,8 @@ from tests.support.pictures import encoded, photo
 pytestmark = pytest.mark.tensorflow
 
 
-def soon(seconds: float = 120) -> float:
-    return time.monotonic() + seconds
+def soon() -> float:
+    return time.monotonic() + 120
 
 
 def plain() -> Any:
@@ -45,8 +43,8 @@ def report_of(bucket: Bucket, version: str) -> Report:
     return parse_report(answer["Body"].read())
 
 
-def keys(bucket: Bucket, prefix: str = PREFIX) -> set[str]:
-    listed = bucket.boto.list_objects_v2(Bucket=bucket.name, Prefix=prefix + "compiled/").get("Contents", [])
+def keys(bucket: Bucket) -> set[str]:
+    listed = bucket.boto.list_objects_v2(Bucket=bucket.name, Prefix=PREFIX + "compiled/").get("Contents", [])
     return {item["Key"] for item in listed}
 
 
@@ -83,45 +81,3 @@ def test_the_bundles_own_probe_pictures_are_asked_too_and_those_that_are_none_le
     bucket.put(PREFIX + "probes/notes.txt", b"what these pictures show")
     done = CompileJob(store_of(bucket)).run(soon())
     assert report_of(bucket, done["version"]).measured["probes"] == 9
-
-
-def s3_event(key: str) -> dict[str, Any]:
-    return {"Records": [{"s3": {"object": {"key": key}}}]}
-
-
-def event_bridge_event(key: str) -> dict[str, Any]:
-    return {"source": "aws.s3", "detail-type": "Object Created", "detail": {"object": {"key": key}}}
-
-
-def jobs_of(bucket: Bucket) -> CompileJobs:
-    store = store_of(bucket)
-    return CompileJobs(CompileJob(store), partial(store.inside, settle_s=0, max_bytes=10**8))
-
-
-@pytest.mark.parametrize("shape", [s3_event, event_bridge_event])
-@pytest.mark.parametrize("model", ["", "cats"])
-def test_only_a_bundles_own_objects_concern_its_job(
-    bucket: Bucket, shape: Callable[[str], dict[str, Any]], model: str
-) -> None:
-    jobs, folder = jobs_of(bucket), f"{PREFIX}{model}/" if model else PREFIX
-    for name in ("architecture.json", "model.weights.h5", "weights.h5", "serving.json", "labels.txt", "published.json"):
-        assert jobs.concerned(shape(folder + name)) == [model]
-    for key in ("other/architecture.json", folder + "compiled/f/report.json", folder + "notes.txt", ""):
-        assert jobs.concerned(shape(key)) == []
-    for key in ("versions/f/architecture.json", "compiled/serving.json", "probes/labels.txt", "no name/labels.txt"):
-        assert jobs.concerned(shape(PREFIX + key)) == []
-
-
-def test_a_direct_invocation_asks_for_a_look(bucket: Bucket) -> None:
-    assert jobs_of(bucket).run({}, soon()) == [{"result": "no whole bundle"}]
-    assert jobs_of(bucket).run({"model": "cats"}, soon()) == [{"result": "no whole bundle", "model": "cats"}]
-
-
-def test_a_named_model_is_compiled_in_its_own_folder(bucket: Bucket) -> None:
-    put(bucket, plain(), prefix=PREFIX + "cats/")
-    (done,) = jobs_of(bucket).run(event_bridge_event(PREFIX + "cats/model.weights.h5"), soon())
-    assert (done["result"], done["usable"], done["model"]) == ("compiled", True, "cats")
-    assert keys(bucket, PREFIX + "cats/") == {
-        key_of(PREFIX + "cats/", done["version"], name) for name in (MODEL, REPORT)
-    }
-    assert keys(bucket) == set()
