@@ -34,18 +34,24 @@ def test_only_verbs_that_load_a_model_need_keras(arguments: list[str], needed: b
     assert supply.needed_by(arguments) is needed
 
 
+@pytest.fixture
+def failing_node(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Whatever Node.js is asked for, it fails."""
+    node = tmp_path / "node"
+    node.write_text("#!/bin/sh\nexit 1\n")
+    node.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+
 def test_what_is_there_is_not_installed_again(capfd: pytest.CaptureFixture[str]) -> None:
     supply.install("A test needs it.")
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.usefixtures("failing_node")
 def test_what_cannot_be_installed_is_an_error_in_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    node = tmp_path / "node"
-    node.write_text("#!/bin/sh\nexit 1\n")
-    node.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setattr(supply, "is_there", lambda: False)
     with pytest.raises(supply.SupplyError, match="could not be installed"):
         supply.install("A model is loaded with Keras.", to=sys.stderr)
@@ -55,14 +61,11 @@ def test_what_cannot_be_installed_is_an_error_in_a_sentence(
     )
 
 
+@pytest.mark.usefixtures("failing_node")
 def test_a_framework_that_cannot_be_installed_is_an_error_in_a_sentence(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    node = tmp_path / "node"
-    node.write_text("#!/bin/sh\nexit 1\n")
-    node.chmod(0o755)
     (tmp_path / "serverless.yml").write_text("service: other\n")
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(
         framework.TemplateError, match=r"^serverless\.yml can't be read: the Serverless Framework could"
     ):

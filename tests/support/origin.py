@@ -100,7 +100,62 @@ def endless(data: bytes, part: bytes = b"x" * 65_536) -> Behaviour:
     return behave
 
 
-class Origin:
+class Listening:
+    """A server on the loopback: each connection goes to `serve`, in a thread of its own, until it stops."""
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        self.connections = 0
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._clients: list[socket.socket] = []
+        self._listener = socket.create_server((host, port), backlog=16)
+        self.port: int = self._listener.getsockname()[1]
+
+    def __enter__(self) -> Self:
+        self._start(self._accept)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for client in self._clients:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RD)  # wakes the thread that waits for the next request
+        for thread in self._threads:
+            thread.join(5)
+
+    def serve(self, client: socket.socket) -> None:
+        """One connection."""
+        raise NotImplementedError
+
+    def _start(self, target: Callable[..., None], *args: object) -> None:
+        thread = threading.Thread(target=target, args=args, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self.connections += 1
+                self._clients.append(client)
+                self._start(self.serve, client)
+
+
+def request_of(client: socket.socket) -> bytes:
+    """The next request, until its head is there; nothing if the connection ended before."""
+    request = b""
+    while b"\r\n\r\n" not in request:
+        data = client.recv(65_536)
+        if not data:
+            return b""
+        request += data
+    return request
+
+
+class Origin(Listening):
     """The server: one behaviour a path; requests are kept as they came. A path that has none gets a 404.
 
     With `reads` off it does not wait for a request: the behaviour of `/` is what every client gets.
@@ -115,44 +170,16 @@ class Origin:
         port: int = 0,
         reads: bool = True,
     ) -> None:
+        super().__init__(host, port)
         self.paths = paths
         self.requests: list[bytes] = []
-        self.connections = 0
         self._host, self._tls, self._reads = host, tls, reads
-        self._stopping = threading.Event()
-        self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server((host, port), backlog=16)
-        self.port: int = self._listener.getsockname()[1]
 
     def url(self, path: str = "/", host: str | None = None) -> str:
         """A link to `path` here; `host` names the server otherwise than by its address."""
         return f"{'https' if self._tls else 'http'}://{host or self._host}:{self.port}{path}"
 
-    def __enter__(self) -> Self:
-        self._start(self._accept)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for thread in self._threads:
-            thread.join(5)
-
-    def _start(self, target: Callable[..., None], *args: object) -> None:
-        thread = threading.Thread(target=target, args=args, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                self.connections += 1
-                self._start(self._serve, client)
-
-    def _serve(self, client: socket.socket) -> None:
+    def serve(self, client: socket.socket) -> None:
         client.settimeout(5)
         with suppress(OSError, ValueError):
             if self._tls:
@@ -162,11 +189,8 @@ class Origin:
         client.close()
 
     def _path(self, client: socket.socket) -> str:
-        request = b""
-        while b"\r\n\r\n" not in request:
-            data = client.recv(65_536)
-            if not data:
-                raise ConnectionAbortedError
-            request += data
+        request = request_of(client)
+        if not request:
+            raise ConnectionAbortedError
         self.requests.append(request)
         return request.split(b" ")[1].decode().partition("?")[0]

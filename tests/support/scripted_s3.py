@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,9 +13,11 @@ from classifier.s3 import exchange
 from classifier.s3.endpoint import Endpoint
 from classifier.s3.sigv4 import Credentials
 from classifier.s3.storage import S3
-from tests.support.origin import Peer, reply
+from tests.support.origin import Listening, Peer, reply, request_of
 
 if TYPE_CHECKING:
+    import socket
+
     from tests.support.origin import Behaviour
 
 
@@ -54,69 +55,29 @@ def closing_after(seconds: float, behaviour: Behaviour) -> Behaviour:
     return behave
 
 
-class ScriptedS3:
+class ScriptedS3(Listening):
     """One behaviour a request, the last for all that follow. `requests` are heads as they came."""
 
     def __init__(self, *script: Behaviour) -> None:
+        super().__init__()
         self._script = list(script)
         self.requests: list[str] = []
-        self.connections = 0
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
-        self._threads: list[threading.Thread] = []
-        self._clients: list[socket.socket] = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=16)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"http://127.0.0.1:{self.port}"
 
     @property
     def client(self) -> S3:
         """A fresh client of it, without kept connections."""
         return S3(Endpoint("eu-central-1", self.url), lambda: Credentials("AKID", "secret", "token"))
 
-    def __enter__(self) -> Self:
-        self._start(threading.Thread(target=self._accept, daemon=True))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopping.set()
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for client in self._clients:
-            with suppress(OSError):
-                client.shutdown(socket.SHUT_RD)  # wakes the thread that waits for the next request
-        for thread in self._threads:
-            thread.join(5)
-
-    def _start(self, thread: threading.Thread) -> None:
-        self._threads.append(thread)
-        thread.start()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                self.connections += 1
-                self._clients.append(client)
-                self._start(threading.Thread(target=self._serve, args=(client,), daemon=True))
-
-    def _serve(self, client: socket.socket) -> None:
+    def serve(self, client: socket.socket) -> None:
         client.settimeout(10)
         with suppress(OSError), client:
-            while self._read(client):
+            while request := request_of(client):
+                self.requests.append(request.partition(b"\r\n\r\n")[0].decode())
                 with self._lock:
                     behave = self._script.pop(0) if len(self._script) > 1 else self._script[0]
                 behave(Peer(client, self._stopping))
-
-    def _read(self, client: socket.socket) -> bool:
-        request = b""
-        while b"\r\n\r\n" not in request:
-            data = client.recv(65_536)
-            if not data:
-                return False
-            request += data
-        self.requests.append(request.partition(b"\r\n\r\n")[0].decode())
-        return True
 
 
 def soon(seconds: float = 3.0) -> float:

@@ -82,26 +82,24 @@ def test_licences_are_spdx_where_the_metadata_tells(found: list[dict[str, Any]])
     assert licences["hdf5"] == [{"expression": "BSD-3-Clause"}]
 
 
-def test_a_vendored_library_that_nobody_named_is_an_error(tmp_path: Path) -> None:
-    info = tmp_path / "new-1.0.dist-info"
+@pytest.mark.parametrize(
+    ("name", "library", "content", "place", "said"),
+    [
+        ("new", "libnew-1.so", b"", "package", r"new\.libs/libnew-1\.so is in no row of natives\.toml"),
+        ("h5py", "libhdf5-1.so", b"no version", "pack", "the version of hdf5 is not where"),
+    ],
+)
+def test_a_vendored_library_without_a_row_or_its_version_is_an_error(
+    tmp_path: Path, name: str, library: str, content: bytes, place: str, said: str
+) -> None:
+    info, file = tmp_path / f"{name}-3.0.dist-info", f"{name}.libs/{library}"
     info.mkdir()
-    (tmp_path / "new.libs").mkdir()
-    (tmp_path / "new.libs" / "libnew-1.so").write_bytes(b"")
-    (info / "RECORD").write_text("new.libs/libnew-1.so,,\n")
-    (info / "METADATA").write_text("Name: new\nVersion: 1.0\n")
-    with pytest.raises(sbom.SbomError, match=r"new\.libs/libnew-1\.so is in no row of natives\.toml"):
-        sbom.components(tmp_path, {"package": (tmp_path, ["new.libs/libnew-1.so"])})
-
-
-def test_a_version_that_is_not_where_the_table_says_is_an_error(tmp_path: Path) -> None:
-    info = tmp_path / "h5py-3.0.dist-info"
-    info.mkdir()
-    (tmp_path / "h5py.libs").mkdir()
-    (tmp_path / "h5py.libs" / "libhdf5-1.so").write_bytes(b"no version")
-    (info / "RECORD").write_text("h5py.libs/libhdf5-1.so,,\n")
-    (info / "METADATA").write_text("Name: h5py\nVersion: 3.0\n")
-    with pytest.raises(sbom.SbomError, match="the version of hdf5 is not where"):
-        sbom.components(tmp_path, {"pack": (tmp_path, ["h5py.libs/libhdf5-1.so"])})
+    (tmp_path / file).parent.mkdir()
+    (tmp_path / file).write_bytes(content)
+    (info / "RECORD").write_text(f"{file},,\n")
+    (info / "METADATA").write_text(f"Name: {name}\nVersion: 3.0\n")
+    with pytest.raises(sbom.SbomError, match=said):
+        sbom.components(tmp_path, {place: (tmp_path, [file])})
 
 
 def test_the_file_is_cyclonedx_and_the_same_each_time(tmp_path: Path, found: list[dict[str, Any]]) -> None:

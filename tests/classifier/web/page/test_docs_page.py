@@ -38,6 +38,13 @@ def opened(visit: Visit, method: str, path: str) -> str:
     return place
 
 
+def asked(visit: Visit, place: str) -> tuple[str, str]:
+    """Send the form of an operation: the reply's first line, and its body."""
+    visit.page.click(f"{place} button")
+    visit.page.wait_for_selector(f"{place} .reply pre")
+    return visit.page.inner_text(f"{place} .reply p"), visit.page.inner_text(f"{place} .reply pre")
+
+
 def test_every_operation_is_there_once(docs: Visit) -> None:
     shown = [
         (one.locator(".method").inner_text().lower(), one.locator("code").inner_text())
@@ -51,10 +58,8 @@ def test_a_form_asks_the_service(docs: Visit, sample: Path) -> None:
     place = opened(docs, "POST", "/classify")
     docs.page.fill(f"{place} input[name=top]", "2")
     docs.page.set_input_files(f"{place} input[type=file]", sample)
-    docs.page.click(f"{place} button")
-    docs.page.wait_for_selector(f"{place} .reply pre")
-    assert docs.page.inner_text(f"{place} .reply p").startswith("200")
-    assert len(json.loads(docs.page.inner_text(f"{place} .reply pre"))["predictions"]) == 2
+    status, body = asked(docs, place)
+    assert (status[:3], len(json.loads(body)["predictions"])) == ("200", 2)
 
 
 @pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded"])
@@ -62,19 +67,16 @@ def test_the_example_of_a_body_is_answered_also_with_the_fields_above_it(docs: V
     place = opened(docs, "POST", "/classify")
     docs.page.fill(f"{place} input[name=top]", "2")
     docs.page.select_option(f"{place} select[name=kind]", kind)
-    docs.page.click(f"{place} button")
-    docs.page.wait_for_selector(f"{place} .reply pre")
-    assert docs.page.inner_text(f"{place} .reply p").startswith("200")
-    assert len(json.loads(docs.page.inner_text(f"{place} .reply pre"))["predictions"]) == 2
+    status, body = asked(docs, place)
+    assert (status[:3], len(json.loads(body)["predictions"])) == ("200", 2)
 
 
 def test_a_refusal_is_shown_as_it_is(docs: Visit) -> None:
     place = opened(docs, "GET", "/classify")
     docs.page.fill(f"{place} input[name=imagelink]", "http://127.0.0.1/")
-    docs.page.click(f"{place} button")
-    docs.page.wait_for_selector(f"{place} .reply pre")
-    assert docs.page.inner_text(f"{place} .reply p").startswith("400")
-    assert "url_host_not_allowed" in docs.page.inner_text(f"{place} .reply pre")
+    status, body = asked(docs, place)
+    assert status.startswith("400")
+    assert "url_host_not_allowed" in body
 
 
 @SCHEMES
