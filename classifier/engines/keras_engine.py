@@ -131,6 +131,7 @@ def load(bundle: Bundle, phases: Phases, room: model_memory.Room = model_memory.
     no `room`: the file's size says neither what is packed in it nor what layers put out.
     """
     from classifier.keras_json.architecture import read_architecture
+    from classifier.keras_json.resizing import leave_resizing_to_us
 
     architecture = read_architecture(bundle.parts["architecture"])
     _check_input(architecture)
@@ -148,8 +149,11 @@ def load(bundle: Bundle, phases: Phases, room: model_memory.Room = model_memory.
         served = tuple(replace(each, units=size) for each, size in zip(served, sizes, strict=True))
         shape = _shape(architecture, served)
         preprocessing = parse_preprocessing(given, shape)
+        if preprocessing.own:
+            leave_resizing_to_us(model, architecture.graph)
         with phases.measure("trace"):
-            call, module = traced(model, preprocessing.shape, own_shape(architecture, preprocessing), indices)
+            own = own_shape(architecture, preprocessing)
+            call, module = traced(model, preprocessing.shape, own, indices, resized=preprocessing.own)
         largest = _largest_layer(module.serve.get_concrete_function())
         room.for_layers(
             sum(variable.dtype.size * variable.shape.num_elements() for variable in module.variables_kept), largest
@@ -279,8 +283,13 @@ def traced(
     shape: tuple[int, ...],
     own: tuple[int, ...],
     outputs: Sequence[int],
+    *,
+    resized: bool = False,
 ) -> tuple[Callable[[Any], Any], Any]:
-    """A function of a picture of this shape, which the model takes as `own`, to the numbers of these outputs."""
+    """A function of a picture of this shape, which the model takes as `own`, to the numbers of these outputs.
+
+    A model that takes whole numbers and is `resized` for gets them rounded, as its own layer would round.
+    """
     import tensorflow as tf
 
     module = tf.Module()  # a concrete function alone loses its variables in conversion: every score would be NaN
@@ -293,6 +302,8 @@ def traced(
             picture = tf.reshape(picture, own)
         elif own != shape:
             picture = tf.transpose(picture, (0, 3, 1, 2))
+        if resized and "int" in str(model.inputs[0].dtype):
+            picture = tf.clip_by_value(tf.round(picture), 0.0, 255.0)
         found = model(picture, training=False)
         found = found if isinstance(found, list | tuple) else [found]
         rows = [tf.reshape(tf.cast(found[index], tf.float32), (1, -1)) for index in outputs]

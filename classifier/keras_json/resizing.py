@@ -20,10 +20,27 @@ def own_resizing(graph: Model) -> Mapping[str, Any] | None:
 
     Only if every picture goes through it before anything that depends on the picture's size.
     """
+    found = _first_resizing(graph)
+    return None if found is None else _fields(found[0].options, rescaled=found[1])
+
+
+def leave_resizing_to_us(model: Any, graph: Model) -> None:  # noqa: ANN401 - a keras.Model, which has no types
+    """Make that layer hand on what has its size already: most filters would compute, and LiteRT has few of them."""
+    found = _first_resizing(graph)
+    layers = [layer for layer in model._flatten_layers() if type(layer).__name__ == "Resizing"]  # noqa: SLF001
+    own = [layer for layer in layers if found and (len(layers) == 1 or layer.name == found[0].name)]
+    if len(own) == 1:
+        own[0].interpolation = "nearest"
+        own[0].crop_to_aspect_ratio = own[0].pad_to_aspect_ratio = own[0].antialias = False
+
+
+def _first_resizing(graph: Model) -> tuple[Layer, bool] | None:
+    """The layer, and whether the numbers were rescaled before it."""
     entries = list(tensors_in(graph.inputs))
     if len(entries) != 1:
         return None
     tensor, rescaled = entries[0], False
+    whole = str(graph.layer(tensor.layer).options.get("dtype")).lower().startswith(("uint", "int"))
     for _ in range(_FAR):
         following = follower(graph, tensor)
         if following is None:
@@ -36,7 +53,7 @@ def own_resizing(graph: Model) -> Mapping[str, Any] | None:
             graph, tensor = layer.model, inner[0]
             continue
         if layer.kind == "Resizing":
-            return _fields(layer.options, rescaled=rescaled)
+            return None if whole and rescaled else (layer, rescaled)  # whole numbers have no place for its fractions
         if layer.kind not in _COMMUTE and not layer.kind.startswith("Random"):
             return None
         rescaled = rescaled or layer.kind == "Rescaling"

@@ -133,6 +133,11 @@ class Preprocessing(Record, kw_only=True):
         fields = {name: layer[name] for name in ("resize", "filter", "antialias")}
         if fields["filter"] not in FILTERS["tensorflow"] or fields["resize"] not in RESIZES["tensorflow"]:
             raise PreprocessingError([f"the model's own resize is not known: {_shown(dict(layer))}"])
+        moved = read.mean is not None or any(operation == "subtract" for operation, _ in SCALES[read.scale])
+        if read.standardize != "none" or (moved and fields["resize"] == "pad-resize"):
+            # The whole picture would have to be standardised first; and the layer's border is 0 after the scale.
+            name = "standardize" if read.standardize != "none" else "scale"
+            raise PreprocessingError([f"preprocessing.{name}: expected with size only, as the model resizes by itself"])
         values = {name: getattr(read, name) for name in cls.__slots__}
         return cls(**{**values, **fields, "own": True})
 
