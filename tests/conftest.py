@@ -6,8 +6,10 @@ import os
 import random
 import uuid
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import botocore.session
 import hypothesis
 import pytest
 
@@ -52,6 +54,11 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 # npm says here where its caller stood, and tests stand elsewhere: paths would be taken from the project's folder.
 os.environ.pop("INIT_CWD", None)
+
+
+# Each session of boto3's would read its description of S3 anew: 100 of the 136 ms of CPU that a client costs, and each
+# verb of `scripts/models` that a test calls makes a session.
+botocore.session.create_loader = cache(botocore.session.create_loader)
 
 
 @pytest.fixture(autouse=True)
