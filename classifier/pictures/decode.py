@@ -62,8 +62,8 @@ def decode(
     """
     seconds, memory = _estimate(picture)
     memory += picture.pixels * _ALPHA_BYTES if spec.color == "rgba" else 0
-    nanoseconds, size = _resize_costs(spec)
-    decoded = picture.pixels // large_scale(picture) ** 2
+    nanoseconds, size = _resize_costs(spec, picture)
+    decoded = max(picture.pixels // large_scale(picture) ** 2, spec.size[0] * spec.size[1])
     seconds, memory = seconds + decoded * nanoseconds / 1e9, memory + decoded * size
     left = function_memory.left(limits.function_memory_bytes)
     if left is not None and memory > left:
@@ -75,12 +75,16 @@ def decode(
     return render(picture, spec, limits, show=show)
 
 
-def _resize_costs(spec: Preprocessing) -> tuple[int, int]:
-    """Most nanoseconds and bytes a pixel for the resizes of TensorFlow and OpenCV that read every pixel."""
+def _resize_costs(spec: Preprocessing, picture: Picture) -> tuple[int, int]:
+    """Most nanoseconds and bytes a pixel for the resizes of TensorFlow and OpenCV that read every pixel.
+
+    Of the picture or the model's input, of which the larger one counts.
+    """
     if (spec.pixels == "keras" and not spec.own) or spec.filter in {"nearest", "linear"}:
         return 0, 0
     if spec.antialias:
-        return (150, 8) if spec.filter in {"bilinear", "bicubic", "lanczos3"} else (600, 8)
+        halved = min(picture.width, picture.height) >= 2 * max(spec.size)  # or larger: made by Pillow in one go
+        return (150 if halved and spec.filter in {"bilinear", "bicubic", "lanczos3"} else 600, 8)
     return (0, 0) if spec.filter == "bilinear" else (150, 8)
 
 
