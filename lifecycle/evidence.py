@@ -1,14 +1,15 @@
 """Which pipeline a model was trained through, judged by pictures whose labels are known.
 
 The pipeline of the training gives the true labels the best log-likelihood; any other disturbs the model. Pipelines are
-compared picture by picture, so that few pictures do: what makes a picture hard is hard for each of them.
+compared picture by picture, so that few pictures do: what makes a picture hard is hard for each of them. To that comes
+what the model's BatchNormalization layers keep of the training's pictures, and how common a pipeline is.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from lifecycle.console import paced, table
@@ -17,12 +18,13 @@ from lifecycle.pipelines import NEAR, UNLIKE, Pipeline, named, numbers_of, pixel
 from lifecycle.scoring import Quality, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
     from classifier.pictures.preprocessing import Preprocessing
+    from lifecycle.batch_moments import BatchMoments
 
 FEW, SOME, MANY = 48, 160, 400
 """Pictures that numbers are tried on; and pixels, by `verify` and by `publish`."""
@@ -32,15 +34,21 @@ LEAST_SCORE = 1e-4
 """Scores below count as this: one picture that is surely wrong must not outweigh all others."""
 MOST_APART = 3.0
 """A picture's difference of log-likelihoods counts as this at most."""
+DOUBT = 3.0
+"""A pipeline is ruled out when it is less likely than the best one by more nats: twenty to one."""
 ERRORS = 2.0
-"""A pipeline is worse when the mean difference is more than so many standard errors."""
+"""A model is better than guessing when it is right more often by more standard errors."""
 ALIKE = 0.01
 """Pipelines whose true labels' scores differ by less, on average, can't be told apart, nor need they be."""
 
+MOST_TOLD = math.log(1e6)
+"""Larger odds than these are not told apart."""
+
 RIVAL, SAME = "can't be ruled out", "the same answers"
 NOTES = {
-    "best": "gives the true labels the best likelihood; of several with the same answers it is the most common",
-    RIVAL: f"its likelihood is within {ERRORS:g} standard errors of the best one's",
+    "best": "the most likely by the true labels' scores, by what BatchNormalization layers keep of the training's "
+    "pictures, and by how common it is",
+    RIVAL: f"less likely than the best one by less than {math.exp(DOUBT):.0f} to 1",
     SAME: f"the true labels' scores differ from the best one's by less than {ALIKE} on average, so either may be taken",
 }
 """What the table's last column says."""
@@ -55,18 +63,27 @@ class Tried:
     top_score: float
     likelihood: NDArray[np.float64]
 
+    behind: float = 0.0
+    """How much less likely than the best one it is, in nats, all evidence together."""
+
     @property
     def mean(self) -> float:
         """Mean log-likelihood of the true labels."""
         return float(self.likelihood.mean())
 
-    def worse_than(self, other: Tried) -> bool:
-        """Whether the pictures say so, beyond the error."""
+    def worse_than(self, other: Tried) -> float:
+        """How much less likely it is by the pictures' labels, in nats; negative if it is more likely.
+
+        The lesser of two: the likelihoods' own ratio, which a model that is too sure exaggerates; and half the square
+        of the mean difference in standard errors, which a small but constant difference makes large.
+        """
         import numpy as np
 
         apart = np.clip(other.likelihood - self.likelihood, -MOST_APART, MOST_APART)
-        error = float(apart.std(ddof=1)) / math.sqrt(len(apart)) if len(apart) > 1 else math.inf
-        return float(apart.mean()) > ERRORS * error
+        nats = float(apart.sum())
+        spread = float(apart.std(ddof=1)) if len(apart) > 1 else math.inf
+        errors = nats / (spread * math.sqrt(len(apart))) if spread else math.inf
+        return math.copysign(min(abs(nats), errors**2 / 2), nats)
 
     def near(self, other: Tried) -> bool:
         """Whether both are nearly the same pixels."""
@@ -109,7 +126,7 @@ class Evidence:
         given = self.of(published)
         if given is None or not self.tells or given.like(self.best):
             return None
-        return self.best if given.worse_than(self.best) else None
+        return self.best if given.behind > DOUBT else None
 
     def verdict(self, published: Preprocessing) -> list[str]:
         """What `verify` says of the published pipeline."""
@@ -130,7 +147,7 @@ class Evidence:
 
     def lines(self, asked: Preprocessing | None = None, most: int = 12) -> list[str]:
         """A table of the best few, and of the one that was asked for; then what its last column means."""
-        rows: list[Sequence[object]] = [("trained with", "right", "mean score", "calibration error", "")]
+        rows: list[Sequence[object]] = [("trained with", "right", "mean score", "calibration error", "odds", "")]
         wanted = self.of(asked) if asked else None
         notes = set()
         for each in (*self.tried[:most], *([wanted] if wanted and wanted in self.tried[most:] else [])):
@@ -139,8 +156,9 @@ class Evidence:
             notes.add(note)
             quality = each.quality
             numbers = f"{quality.accuracy:.1%}", f"{each.top_score:.3f}", f"{quality.calibration_error:.3f}"
+            odds = f"1 : {math.exp(min(each.behind, MOST_TOLD)):,.0f}" if each.behind else "1"
             said = ", ".join(filter(None, (note, "asked for" if each is wanted else "")))
-            rows.append((each.pipeline.name, *numbers, said))
+            rows.append((each.pipeline.name, *numbers, odds, said))
         left_out = len(self.tried) - len(rows) + 1
         more = [f"{left_out} more, which fit less, are left out"] if left_out > 0 else []
         return [*table(rows), *(f"{note}: {NOTES[note]}" for note in NOTES if note in notes), *more]
@@ -158,6 +176,7 @@ class Evidence:
                     "mean_top_score": each.top_score,
                     "calibration_error": each.quality.calibration_error,
                     "log_likelihood": each.mean,
+                    "nats_behind": each.behind,
                 }
                 for each in self.tried
             ],
@@ -170,14 +189,16 @@ def weigh(
     pictures: Sequence[tuple[bytes, int]],
     tell: Callable[[str], None],
     most: int = MANY,
+    moments: BatchMoments | None = None,
 ) -> Evidence:
     """Try the plausible pipelines on pictures with the index of their label: numbers first, then pixels.
 
-    `given` is what the model is published with, and one of those tried; `scores` gives a model's input its scores.
+    `given` is what the model is published with, and one of those tried; `scores` gives a model's input its scores;
+    `moments` are those of its BatchNormalization layers, if it has any.
     """
     few, many = _spread(pictures, min(FEW, most)), _spread(pictures, most)
     tell(f"trying which numbers the model was trained on, with {len(few)} pictures")
-    trial = _Trial(scores, few)
+    trial = _Trial(scores, few, None)
     best: dict[tuple[str, str], Tried] = {}
     step, ways = paced(tell), list(numbers_of(given))
     for done, pipeline in enumerate(ways):
@@ -185,24 +206,36 @@ def weigh(
         tried = max((trial.of(each) for each in pixels_of(pipeline, UNLIKE)), key=lambda each: each.mean)
         best[pipeline.numbers, pipeline.preprocessing.color] = tried
     ranked = sorted(best.values(), key=lambda each: -each.mean)
-    kept = [each.pipeline for each in ranked[:LIKELY] if not each.worse_than(ranked[0])]
+    kept = [each.pipeline for each in ranked[:LIKELY] if each.worse_than(ranked[0]) <= DOUBT]
     tell(f"trying which pixels the model was trained on, with {len(many)} pictures")
     wanted = [pipeline for each in kept for pipeline in pixels_of(each)]
     if all(pipeline.preprocessing != given for pipeline in wanted):
         wanted.append(named(given))
-    trial, found = _Trial(scores, many), []
+    trial, found = _Trial(scores, many, moments), []
     for done, pipeline in enumerate(wanted):
         step(f"{done} of {len(wanted)} pipelines tried")
         found.append(trial.of(pipeline))
-    return _decided(sorted(found, key=lambda each: -each.mean), wanted)
+    return _decided(found, moments.behind(trial.seen, trial.classes) if moments else [0.0] * len(found))
 
 
-def _decided(tried: list[Tried], order: Sequence[Pipeline]) -> Evidence:
-    """Of those that answer like the best one, or as well with nearly its pixels, the most common is taken."""
-    alike = [each for each in tried if each.like(tried[0]) or (each.near(tried[0]) and not each.worse_than(tried[0]))]
-    best = min(alike, key=lambda each: order.index(each.pipeline))
-    rivals = [each for each in tried if each not in alike and not each.worse_than(best)]
-    return Evidence(tuple(tried), best, tuple(sorted(rivals, key=lambda each: order.index(each.pipeline))))
+def _decided(tried: Sequence[Tried], by_moments: Iterable[float]) -> Evidence:
+    """All evidence put together. Those that answer like the best one, or have nearly its pixels, are no rivals.
+
+    Of those with nearly its pixels the most common is taken, if it can't be ruled out.
+    """
+    likeliest = max(tried, key=lambda each: each.mean)
+    behind = [
+        each.worse_than(likeliest) + float(nats) + each.pipeline.rarity
+        for each, nats in zip(tried, by_moments, strict=True)
+    ]
+    least = min(behind)
+    ranked = [replace(each, behind=nats - least) for each, nats in zip(tried, behind, strict=True)]
+    ranked.sort(key=lambda each: each.behind)
+    nearly = [each for each in ranked if each is ranked[0] or (each.near(ranked[0]) and each.behind <= DOUBT)]
+    best = min(nearly, key=lambda each: each.pipeline.rarity)
+    others = [each for each in ranked if each is not best]
+    rivals = [each for each in others if each.behind <= DOUBT and not each.near(best) and not each.like(best)]
+    return Evidence(tuple(ranked), best, tuple(rivals))
 
 
 def _spread(pictures: Sequence[tuple[bytes, int]], most: int) -> Sequence[tuple[bytes, int]]:
@@ -218,22 +251,35 @@ def _spread(pictures: Sequence[tuple[bytes, int]], most: int) -> Sequence[tuple[
 class _Trial:
     """Pictures, each decoded and resized once for each kind of pixels."""
 
-    def __init__(self, scores: Callable[[Any], Sequence[float]], pictures: Sequence[tuple[bytes, int]]) -> None:
+    def __init__(
+        self,
+        scores: Callable[[Any], Sequence[float]],
+        pictures: Sequence[tuple[bytes, int]],
+        moments: BatchMoments | None,
+    ) -> None:
         import numpy as np
 
-        self._scores, self._data = scores, [data for data, _ in pictures]
-        self._classes = np.array([label for _, label in pictures])
+        self._scores, self._data, self._moments = scores, [data for data, _ in pictures], moments
+        self.seen: list[NDArray[np.float32]] = []
+        """What `moments` saw by each pipeline that was tried, of shape (pictures, 2, channels)."""
+        self.classes = np.array([label for _, label in pictures])
         self._made: dict[Preprocessing, list[NDArray[np.float32]]] = {}
 
     def of(self, pipeline: Pipeline) -> Tried:
         """The pipeline with what it comes to on these pictures."""
         import numpy as np
 
-        rows = [list(self._scores(numbered(array, pipeline.preprocessing))) for array in self._pixels(pipeline)]
+        rows, seen = [], []
+        for pixels in self._pixels(pipeline):
+            array = numbered(pixels, pipeline.preprocessing)
+            rows.append(list(self._scores(array)))
+            if self._moments:
+                seen.append(self._moments.look(array))
+        self.seen.append(np.array(seen))
         given = np.nan_to_num(np.array(rows, np.float32), nan=0.0)
-        true = given[np.arange(len(given)), self._classes].astype(np.float64)
+        true = given[np.arange(len(given)), self.classes].astype(np.float64)
         likelihood = np.log(np.clip(true, LEAST_SCORE, 1.0))
-        return Tried(pipeline, judge(given, self._classes.tolist()), float(given.max(1).mean()), likelihood)
+        return Tried(pipeline, judge(given, self.classes.tolist()), float(given.max(1).mean()), likelihood)
 
     def _pixels(self, pipeline: Pipeline) -> list[NDArray[np.float32]]:
         import numpy as np

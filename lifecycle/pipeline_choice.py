@@ -37,7 +37,8 @@ def pipeline_of(
     """
     if folder is None:
         return model, {}
-    from lifecycle.evidence import weigh
+    from lifecycle.batch_moments import batch_moments
+    from lifecycle.evidence import MANY, weigh
 
     serving, engine = model.serving, keras_engine(model.call)
     pictures = labelled(folder, {label: index for index, label in enumerate(serving.labels)})
@@ -46,7 +47,7 @@ def pipeline_of(
         return serving.first_scores(engine.predict(array))
 
     readable = known(pictures, serving.preprocessing)
-    evidence = weigh(serving.preprocessing, scores, readable, console.progress)
+    evidence = weigh(serving.preprocessing, scores, readable, console.progress, MANY, batch_moments(model))
     wanted = serving.preprocessing if decides(asked) else None
     for line in evidence.lines(wanted):
         console.progress(line)

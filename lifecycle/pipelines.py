@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from copy import replace
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,12 @@ class Pipeline:
         """The same pixels with nothing done to their numbers."""
         color = "rgb" if self.preprocessing.color == "bgr" else self.preprocessing.color
         return replace(self.preprocessing, **_NUMBERS, scale="none", color=color)
+
+    @property
+    def rarity(self) -> float:
+        """How much less likely it is than the most common one before anything is seen, in nats: by Zipf's law."""
+        rank = list(PIXELS).index(self.pixels) if self.pixels in PIXELS else len(PIXELS)
+        return math.log(rank + 1)
 
     @property
     def name(self) -> str:
