@@ -1,4 +1,4 @@
-"""The arithmetic of TensorFlow's bilinear resize, and of libjpeg's chroma and colours before it, as three programs.
+"""The arithmetic of TensorFlow's bilinear resize, and of libjpeg's chroma and colours before it, as four programs.
 
 classifier/pictures/pipelines/ runs them: bilinear.py and samples.py. `python -m tools.pixels.programs`
 writes them anew; a test compares them with what is kept.
@@ -38,7 +38,7 @@ def halved() -> bytes:
     stored sample and one of the other (jdsample.c). Of chroma there is one sample more, the one before the first pair.
     """
     graph = Graph()
-    chroma = _rows(graph, STRETCH + 1, 16)
+    chroma = _rows(graph, STRETCH + 1, 1)
     luma, added = [[graph.samples(1, STRETCH) for _ in range(2)], [graph.numbers(1, 1) for _ in range(2)]]
     before, behind = [[graph.part(rows, first, STRETCH) for rows in chroma] for first in range(2)]
     pixels = []
@@ -51,19 +51,39 @@ def halved() -> bytes:
     return graph.written(graph.interleaved(pixels))
 
 
+def pairs() -> bytes:
+    """The same of pairs that are not next to each other, where the first column of a pair is even or odd.
+
+    Of chroma there are the stored samples before, at and behind the first column. `even` and `odd` are 1 where it is.
+    """
+    graph = Graph()
+    chroma = zip(*[_rows(graph, STRETCH, 1) for _ in range(3)], strict=True)
+    luma = [graph.samples(1, STRETCH) for _ in range(2)]
+    even, odd = graph.samples(1, STRETCH), graph.samples(1, STRETCH, scale=2)
+    added = [graph.samples(1, STRETCH, scale=1 / 16) for _ in range(2)]
+    smooth = []
+    for before, here, behind in chroma:
+        nearer = graph.add(graph.multiply(here, graph.constant(3)), behind)
+        first = graph.add(nearer, graph.multiply(graph.subtract(before, behind), even))
+        second = graph.add(nearer, graph.multiply(graph.subtract(behind, here), odd))
+        smooth.append([graph.floor(graph.add(*each)) for each in zip((first, second), added, strict=True)])
+    pixels = [_colours(graph, *each) for each in zip(zip(*smooth, strict=True), luma, strict=True)]
+    return graph.written(graph.interleaved([plane for planes in pixels for plane in planes]))
+
+
 def full() -> bytes:
     """RGBX of pixels that have chroma of their own, but for the rows."""
     graph = Graph()
     chroma = _rows(graph, STRETCH, 4)
-    luma, added = graph.samples(1, STRETCH), graph.samples(1, STRETCH, scale=1 / 4)
+    luma, added = graph.samples(1, STRETCH), graph.samples(1, STRETCH, scale=1 / 16)
     smooth = [graph.floor(graph.add(rows, added)) for rows in chroma]
     return graph.written(graph.interleaved(_colours(graph, smooth, luma)))
 
 
-def _rows(graph: Graph, length: int, whole: int) -> list[int]:
-    """Red and blue chroma less 128 in so many parts of the whole."""
-    near = [graph.samples(1, length, scale=3 / whole, zero=128) for _ in range(2)]
-    others = [graph.samples(1, length, scale=1 / whole, zero=128) for _ in range(2)]
+def _rows(graph: Graph, length: int, parts: int) -> list[int]:
+    """So many quarters of red and blue chroma less 128."""
+    near = [graph.samples(1, length, scale=3 * parts / 16, zero=128) for _ in range(2)]
+    others = [graph.samples(1, length, scale=parts / 16, zero=128) for _ in range(2)]
     return [graph.add(*pair) for pair in zip(near, others, strict=True)]
 
 
@@ -77,7 +97,7 @@ def _colours(graph: Graph, chroma: Sequence[int], luma: int) -> list[int]:
     return [red, green, blue, blue]
 
 
-PROGRAMS = {"full.tflite": full, "halved.tflite": halved, "lerps.tflite": lerps}
+PROGRAMS = {f"{make.__name__}.tflite": make for make in (full, halved, lerps, pairs)}
 
 if __name__ == "__main__":
     for name, make in PROGRAMS.items():

@@ -32,6 +32,10 @@ _PIXEL, _PAIR = 4, 8
 """Bytes."""
 
 
+FEW = 2
+"""Times as many columns as are wanted: up to that all are made."""
+
+
 class Samples(Protocol):
     """A picture's size and its pixels at rows x columns."""
 
@@ -105,82 +109,136 @@ class FastJpeg:
     def _made(self, rows: tuple[Pick, ...], columns: Sequence[Pick]) -> list[Image]:
         from PIL import Image as Pillow
 
-        each = len(rows[0].indices)
+        each, size, smooth = len(rows[0].indices), self._image.size, self._smooth_down
         found = [Pillow.new("RGB", (len(column.indices), len(rows) * each), None) for column in columns]
-        with running("halved.tflite" if self._halved else "full.tflite") as program:
-            for strip in _strips(rows, self._image.size, self._halved, self._smooth_down):
-                made = self._pixels(program, strip)
-                count = len(strip.parities) // len(rows)
+        if not self._halved:
+            with running("full.tflite") as program:
                 for image, column in zip(found, columns, strict=True):
-                    for index in range(len(rows)):
-                        lines = Pick.span(index * count, (index + 1) * count)
-                        copy(made, image, copies(lines, column, index * each + strip.top))
+                    for strip in _strips(rows, (column,), size, smooth):
+                        strip.spread(self._full(program, strip), image, Pick.span(0, strip.stride), each)
+        elif self.width <= FEW * sum(len(column.indices) for column in columns):
+            with running("halved.tflite") as program:
+                for strip in _strips(rows, _halves(self.width), size, smooth):
+                    made = self._every_column(program, strip)
+                    for image, column in zip(found, columns, strict=True):
+                        strip.spread(made, image, column, each)
+        else:
+            with running("pairs.tflite") as program:
+                for strip in _strips(rows, _around(columns[0], self.width), size, smooth):
+                    made = self._pairs(program, strip, columns[0])
+                    for image, column in zip(found, columns, strict=True):
+                        strip.spread(made, image, _of_pairs(columns[0], column), each)
         return [blackened(image, _blank(rows), column.blank) for image, column in zip(found, columns, strict=True)]
 
-    def _pixels(self, program: Program, strip: _Strip) -> ImagingCore:
-        """All columns of the picture at the rows of a strip."""
+    def _full(self, program: Program, strip: _Strip) -> ImagingCore:
+        """Columns that have chroma of their own, at the rows of a strip."""
         stride, count = strip.stride, len(strip.parities)
-        taken = _canvas(program, stride, strip.height)
-        copy(self._image.im, taken, strip.wanted)
-        streams = [raw(taken, name) for name in ("Cr", "Cb")] * 2
-        luma = raw(taken, "Y", count)
-        if strip.others:
-            streams[2:] = [b"".join([band[first:end] for first, end in strip.others]) for band in streams[:2]]
-        if not self._halved:
-            added = b"".join([stride * (b"\2" if odd else b"\1") for odd in strip.parities])
-            pixels = _streamed(program, [*streams, luma, added], stride * count)
-            return _mapped(pixels, (self.width, count), _PIXEL * stride, 0)
-        between = _canvas(program, stride, count)
-        copy(self._image.im, between, strip.between)
-        for index, number in enumerate((7, 8) if self._smooth_down else (8, 4), 6):
+        taken = self._taken(program, strip, 0)
+        added = b"".join([stride * (b"\x08" if odd else b"\x04") for odd in strip.parities])
+        pixels = _streamed(program, [*strip.chroma(taken), raw(taken, "Y", count), added], stride * count)
+        return _mapped(pixels, (stride, count), _PIXEL * stride, 0)
+
+    def _every_column(self, program: Program, strip: _Strip) -> ImagingCore:
+        """All columns of the picture, of which chroma has half as many."""
+        stride, count = strip.stride, len(strip.parities)
+        even, between = self._taken(program, strip, 0), self._taken(program, strip, 1)
+        streams = [*strip.chroma(even), raw(between, "Y", count), raw(even, "Y", count)[1:]]
+        for index, number in enumerate((self._added[1], self._added[0]), 6):
             program.put(index, array(FLOAT, (number / 16,)))
-        pixels = _streamed(program, [*streams, raw(between, "Y"), luma[1:]], stride * count)
+        pixels = _streamed(program, streams, stride * count)
         return _mapped(pixels, (self.width, count), _PAIR * stride, _PIXEL)
+
+    def _pairs(self, program: Program, strip: _Strip, column: Pick) -> ImagingCore:
+        """Of such a picture only those columns, and next to each the one behind it."""
+        stride, count = strip.stride, len(strip.parities)
+        taken = [self._taken(program, strip, index) for index in range(4)]
+        chroma = [stream for image in taken[:3] for stream in strip.chroma(image)]
+        odd = bytes([i % 2 for i in column.indices]) * count
+        even = odd.translate(b"\1\0" + bytes(254))
+        added = [parity.translate(bytes(self._added) + bytes(254)) for parity in (odd, even)]
+        luma = [raw(image, "Y", count) for image in (taken[1], taken[3])]
+        pixels = _streamed(program, [*chroma, *luma, even, odd, *added], stride * count)
+        return _mapped(pixels, (2 * stride, count), _PAIR * stride, 0)
+
+    @property
+    def _added(self) -> tuple[int, int]:
+        """Sixteenths that libjpeg adds before it truncates, at even columns and at odd ones (jdsample.c)."""
+        return (8, 7) if self._smooth_down else (4, 8)
+
+    def _taken(self, program: Program, strip: _Strip, index: int) -> Image:
+        taken = _canvas(program, strip.stride, strip.height, index)
+        copy(self._image.im, taken, strip.wanted[index])
+        return taken
 
 
 class _Strip(Record):
-    """Some places, from `top` on, of each pick of rows: what is copied of the picture for them.
+    """Some places, from `top` on, of each pick of rows: what is copied of the picture for them, for several columns.
 
-    `stride` samples of each row: of every second column if chroma was stored so, one more at both ends, and `between`
-    are the other columns. Below all rows those above the first pick's, and then those below the last one's: `others`
-    says where the bytes of each row's other chroma are.
+    Below all rows are those above the first pick's, and then those below the last one's: `others` says where the bytes
+    of each row's other chroma are.
     """
 
     top: int
     stride: int
     height: int
     parities: tuple[int, ...]
-    wanted: list[Copy]
-    between: list[Copy]
+    wanted: list[list[Copy]]
     others: list[tuple[int, int]]
+
+    def chroma(self, taken: Image) -> list[bytes]:
+        """Red and blue of each row, and of each row's other one."""
+        bands = [raw(taken, name) for name in ("Cr", "Cb")]
+        return bands + [b"".join([band[a:b] for a, b in self.others]) if self.others else band for band in bands]
+
+    def spread(self, made: ImagingCore, image: Image, column: Pick, each: int) -> None:
+        """Copy a column of what was made of the rows to where they belong, `each` of every pick."""
+        count = len(self.parities) * each // image.height
+        for index in range(image.height // each):
+            lines = Pick.span(index * count, (index + 1) * count)
+            copy(made, image, copies(lines, column, index * each + self.top))
 
 
 @lru_cache(16)
-def _strips(rows: tuple[Pick, ...], size: tuple[int, int], halved: bool, smooth_down: bool) -> list[_Strip]:
-    width, height = size
-    columns, odd = Pick.span(0, width), None
-    if halved:
-        stored = -(-width // 2)
-        columns = Pick.of((0, *range(0, width, 2), 2 * (stored - 1)), 2.0, -2.5)
-        odd = Pick(tuple(range(-1, 2 * stored + 2, 2)), 2.0, -1.5, ())
-    stride, each = len(columns.indices), len(rows[0].indices)
+def _strips(rows: tuple[Pick, ...], columns: tuple[Pick, ...], size: tuple[int, int], smooth: bool) -> list[_Strip]:
+    stride, each, strips = len(columns[0].indices), len(rows[0].indices), []
     places = max(1, SAMPLES_AT_ONCE // (stride * len(rows)))
-    strips = []
     for top in range(0, each, places):
         picks = [pick.cut(top, min(top + places, each)) for pick in rows]
-        between = _below_each_other(picks, odd) if odd else []
-        parities = tuple([i % 2 for pick in picks for i in pick.indices])
-        others = []
-        if smooth_down:
-            picks += _moved(picks[0], -1, height), _moved(picks[-1], 1, height)
-            others = _others(picks, height, stride)
+        parities, others = tuple([i % 2 for pick in picks for i in pick.indices]), []
+        if smooth:
+            picks += _moved(picks[0], -1, size[1]), _moved(picks[-1], 1, size[1])
+            others = _others(picks, size[1], stride)
         taken = sum(len(pick.indices) for pick in picks)
-        strips.append(_Strip(top, stride, taken, parities, _below_each_other(picks, columns), between, others))
+        wanted = [_below_each_other(picks, column) for column in columns]
+        if len(columns) > 1:
+            wanted[-1] = _below_each_other(picks[: len(rows)], columns[-1])  # of these luma alone is asked for
+        strips.append(_Strip(top, stride, taken, parities, wanted, others))
     return strips
 
 
-def _moved(pick: Pick, by: int, height: int) -> Pick:
-    return Pick.of(tuple([min(max(i + by, 0), height - 1) for i in pick.indices]), pick.step, pick.start + by)
+@lru_cache(16)
+def _halves(width: int) -> tuple[Pick, Pick]:
+    """Every even column, with one of the same sample more at both ends, and every odd one."""
+    stored = -(-width // 2)
+    even = Pick.of((0, *range(0, width, 2), 2 * (stored - 1)), 2.0, -2.5)
+    return even, Pick(tuple(range(-1, 2 * stored + 2, 2)), 2.0, -1.5, ())
+
+
+@lru_cache(16)
+def _around(column: Pick, width: int) -> tuple[Pick, ...]:
+    """Columns of the stored samples before, at and behind those columns, and the columns behind them."""
+    return _moved(column, -2, width), column, _moved(column, 2, width), _moved(column, 1, width)
+
+
+@lru_cache(16)
+def _of_pairs(first: Pick, column: Pick) -> Pick:
+    """Where columns are among pairs that begin with `first`."""
+    places = [2 * place + (a != b) for place, (a, b) in enumerate(zip(first.indices, column.indices, strict=True))]
+    return Pick.of(tuple(places), 2.0, -0.5 + (first != column))
+
+
+def _moved(pick: Pick, by: int, length: int) -> Pick:
+    return Pick.of(tuple([min(max(i + by, 0), length - 1) for i in pick.indices]), pick.step, pick.start + by)
 
 
 def _others(picks: Sequence[Pick], height: int, stride: int) -> list[tuple[int, int]]:
@@ -204,8 +262,8 @@ def _below_each_other(rows: Sequence[Pick], columns: Pick) -> list[Copy]:
     return [found for index, pick in enumerate(rows) for found in copies(pick, columns, index * each)]
 
 
-@lru_cache(4)
-def _canvas(program: Program, width: int, height: int) -> Image:  # noqa: ARG001 - of whoever has the program
+@lru_cache(8)
+def _canvas(program: Program, width: int, height: int, index: int) -> Image:  # noqa: ARG001 - of whoever has it
     """To be filled and read at once. Made anew for each picture, it would cost as much as that."""
     from PIL import Image as Pillow
 

@@ -53,8 +53,9 @@ def test_chroma_is_smoothed_as_libjpeg_does(monkeypatch: pytest.MonkeyPatch) -> 
     chance = random.Random(7)
     for width, height, across, down in STRETCHES:
         _check(chance, width, height, across, down)
-    for at_once in (samples.SAMPLES_AT_ONCE, 300):
+    for at_once, few in ((samples.SAMPLES_AT_ONCE, samples.FEW), (300, samples.FEW), (300, 0)):
         monkeypatch.setattr(samples, "SAMPLES_AT_ONCE", at_once)
+        monkeypatch.setattr(samples, "FEW", few)
         samples._strips.cache_clear()
         for _ in range(60):
             _check(chance, chance.randint(1, 90), chance.randint(1, 90), *chance.choice(FACTORS))
