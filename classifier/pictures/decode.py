@@ -63,7 +63,8 @@ def decode(
     seconds, memory = _estimate(picture)
     memory += picture.pixels * _ALPHA_BYTES if spec.color == "rgba" else 0
     nanoseconds, size = _resize_costs(spec, picture)
-    decoded = max(picture.pixels // large_scale(picture) ** 2, spec.size[0] * spec.size[1])
+    between = spec.size[0] * max(spec.size[1], picture.width if picture.orientation < 5 else picture.height)
+    decoded = max(picture.pixels // large_scale(picture) ** 2, between)
     seconds, memory = seconds + decoded * nanoseconds / 1e9, memory + decoded * size
     left = function_memory.left(limits.function_memory_bytes)
     if left is not None and memory > left:
@@ -78,7 +79,7 @@ def decode(
 def _resize_costs(spec: Preprocessing, picture: Picture) -> tuple[int, int]:
     """Most nanoseconds and bytes a pixel for the resizes of TensorFlow and OpenCV that read every pixel.
 
-    Of the picture or the model's input, of which the larger one counts.
+    Of the picture, or of what is between its two resizes: as tall as the model's input, and still as wide.
     """
     if (spec.pixels == "keras" and not spec.own) or spec.filter in {"nearest", "linear"}:
         return 0, 0

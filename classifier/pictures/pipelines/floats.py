@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from classifier.pictures.pipelines.gather import gather_rows
+from classifier.pictures.pipelines.gather import BYTES
 
 if TYPE_CHECKING:
     from array import array
@@ -48,9 +48,13 @@ def weighted(plane: Image, rows: Taps, columns: Taps) -> Image:
 
 
 def _weighted_rows(plane: Image, taps: Taps) -> Image:
+    from PIL import Image as Pillow
+
     total: Image | None = None
+    data, stride = plane.tobytes(), plane.width * BYTES[plane.mode]  # once: there may be hundreds of taps
     for indices, weights in zip(taps.indices, taps.weights, strict=True):
-        part = floats(gather_rows([plane], indices))
+        rows = b"".join([data[start : start + stride] for start in [index * stride for index in indices]])
+        part = floats(Pillow.frombytes(plane.mode, (plane.width, len(indices)), rows))
         share = along_rows(weights, plane.width)
         if total is None:
             total = combined(lambda v: v["part"] * v["share"], part=part, share=share)
