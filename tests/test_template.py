@@ -21,13 +21,12 @@ from classifier.metrics import METRICS
 from classifier.web.responses import TOLD_HEADERS
 from classifier.web.routes import ASKED_HEADERS
 from local.launch import PROJECT
+from tests.support.framework import needs_framework
 from tests.support.rendered_template import EVERYTHING, VARIANTS, effective, rendered, resources, spelt_out
 
 VIA_S3 = "s3.*.${AWS::URLSuffix}"
 pytestmark = [
-    pytest.mark.skipif(
-        not (PROJECT / "node_modules" / ".bin" / "serverless").exists(), reason="needs node_modules: run npm ci"
-    ),
+    needs_framework,
     pytest.mark.package,
 ]
 

@@ -7,13 +7,11 @@ from typing import Any
 import pytest
 
 from classifier.captures.capture import PREFIX
-from local.launch import PROJECT
+from tests.support.framework import needs_framework
 from tests.support.rendered_template import EVERYTHING, effective
 
 pytestmark = [
-    pytest.mark.skipif(
-        not (PROJECT / "node_modules" / ".bin" / "serverless").exists(), reason="needs node_modules: run npm ci"
-    ),
+    needs_framework,
     pytest.mark.package,
 ]
 KEPT = {"Fn::Sub": [f"arn:${{AWS::Partition}}:s3:::${{bucket}}/{PREFIX}*", {"bucket": {"Ref": "ImageBucket"}}]}

@@ -14,17 +14,13 @@ from classifier.compiling.compile_job import CompileJob
 from classifier.compiling.compile_jobs import CompileJobs
 from local.event_bridge import EventRule, bridge_event
 from local.framework import TemplateError
-from local.launch import PROJECT
 from local.s3_changes import S3Change
 from local.template import _functions, read_template
 from tests.support.demo import SAMPLES, demo
+from tests.support.framework import needs_framework
 
 if TYPE_CHECKING:
     from local.s3 import LocalS3
-
-needs_framework = pytest.mark.skipif(
-    not (PROJECT / "node_modules" / ".bin" / "serverless").exists(), reason="needs node_modules: run npm ci"
-)
 
 
 def put(key: str, bucket: str = "models", name: str = "ObjectCreated:Put") -> S3Change:

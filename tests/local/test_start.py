@@ -19,16 +19,13 @@ from local.__main__ import main
 from local.launch import PROJECT
 from local.options import DEMO
 from local.seed import SeedError, read_bundle, seed_bundle, seed_samples, version_of
+from tests.support.framework import needs_framework
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tests.conftest import Bucket
-
-needs_framework = pytest.mark.skipif(
-    not (PROJECT / "node_modules" / ".bin" / "serverless").exists(), reason="needs node_modules: run npm ci"
-)
 
 
 @pytest.fixture

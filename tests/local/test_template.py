@@ -14,14 +14,11 @@ from local.framework import TemplateError
 from local.launch import PROJECT
 from local.s3_changes import S3Trigger
 from local.template import Resolver, _functions, read_template
+from tests.support.framework import needs_framework
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-needs_framework = pytest.mark.skipif(
-    not (PROJECT / "node_modules" / ".bin" / "serverless").exists(), reason="needs node_modules: run npm ci"
-)
 
 
 @needs_framework

@@ -15,11 +15,9 @@ import pytest
 from local.account import REGION
 from local.aws import LocalAws, errors_in
 from local.launch import PROJECT, credentials
+from tests.support.framework import needs_framework
 
 pytestmark = pytest.mark.lambda_  # cfn-lint's rules take seconds to load
-needs_framework = pytest.mark.skipif(
-    not (PROJECT / "node_modules" / ".bin" / "serverless").exists(), reason="needs node_modules: run npm ci"
-)
 GOOD = {
     "Resources": {
         "Bucket": {"Type": "AWS::S3::Bucket", "Properties": {"VersioningConfiguration": {"Status": "Enabled"}}}

@@ -17,6 +17,7 @@ from classifier.app import App
 from classifier.metrics import METRICS
 from classifier.settings import Settings
 from local.launch import PROJECT
+from tests.support.framework import needs_framework
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -146,7 +147,7 @@ def test_npms_commands_in_the_documentation_exist_with_their_options(command: st
         assert {option for option in given_options(words) if not re.search(rf"{option}\b", known)} == set()
 
 
-@pytest.mark.skipif(not FRAMEWORK.exists(), reason="needs node_modules: run npm ci")
+@needs_framework
 @pytest.mark.parametrize("command", [command for command in commands() if command.startswith("npx")])
 def test_the_frameworks_commands_in_the_documentation_exist_with_their_options(command: str) -> None:
     _, tool, verb, *words = shlex.split(command)

@@ -17,6 +17,7 @@ from local.framework import printed
 from local.launch import PROJECT
 from local.template import Template
 from tests.support.emf import extracted
+from tests.support.framework import needs_framework
 from tests.support.full_run import ROLES, Run
 from tests.support.full_run import run as run
 from tests.support.roles import Call, Permission, permissions
@@ -24,7 +25,7 @@ from tests.support.roles import Call, Permission, permissions
 pytestmark = [
     pytest.mark.lambda_,
     pytest.mark.tensorflow,
-    pytest.mark.skipif(not (PROJECT / "node_modules" / ".bin" / "serverless").exists(), reason="run npm ci"),
+    needs_framework,
 ]
 
 

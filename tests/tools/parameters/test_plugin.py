@@ -11,6 +11,7 @@ import pytest
 from local.deployment import light_copy
 from local.launch import PROJECT
 from tests.support.answering import Answering
+from tests.support.framework import needs_framework
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from local.s3 import LocalS3
     from local.web import RequestHandler
 
-FRAMEWORK = PROJECT / "node_modules" / ".bin" / "serverless"
-pytestmark = pytest.mark.skipif(not FRAMEWORK.exists(), reason="needs node_modules: run npm ci")
+pytestmark = needs_framework
 APPLIED = """
 const Plugin = require(process.cwd() + '/tools/parameters');
 const { params, artifact } = JSON.parse(require('fs').readFileSync(0));
