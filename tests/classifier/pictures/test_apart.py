@@ -101,6 +101,15 @@ def test_what_may_cost_much_is_decoded_apart(why: str, monkeypatch: pytest.Monke
     assert decoding.decode(APART[why](picture), spec, LIMITS) == there
 
 
+def test_a_strip_whose_resize_takes_long_is_decoded_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = DecodedImage(b"", "PNG", 1, 1)
+    monkeypatch.setattr(apart, "decode_apart", lambda *_: there)
+    spec = Preprocessing(size=(224, 224), pixels="tensorflow", filter="lanczos5", antialias=True)
+    strip = inspect(pictures.encoded(Image.new("L", (40_000, 1)), "PNG"), LIMITS)
+    assert decoding.decode(strip, spec, LIMITS) == there
+    assert decoding.decode(inspect(OPAQUE["PNG"], LIMITS), spec, LIMITS) != there
+
+
 def test_picture_that_does_not_fit_into_the_function_is_refused() -> None:
     data = pictures.encoded(Image.new("P", (3000, 3000)), "PNG")
     assert decode(data, replace(LIMITS, function_memory_bytes=8 << 30)).width == 3000
