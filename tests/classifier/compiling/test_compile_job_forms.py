@@ -90,6 +90,19 @@ def test_a_form_that_only_its_publisher_could_make_is_left_alone(world: World, c
     assert len(compiling.done) == 1
 
 
+def test_such_a_form_is_kept_when_its_labels_are_edited(world: World, compiling: StandIn) -> None:
+    version = world.run()["version"]
+    key = key_of(PREFIX, version, REPORT)
+    stored = parse_report(world.bucket.boto.get_object(Bucket=world.bucket.name, Key=key)["Body"].read())
+    world.bucket.put(key, replace(stored, measured={**stored.measured, "compiled_only": True}).to_json())
+    world.bucket.put(PREFIX + "serving.json", b'{"labels": ["cat", "dog"]}')
+    assert world.run()["usable"]
+    assert compiling.done == [version]
+    found = world.found()
+    assert found is not None
+    assert (found.compiled_only, found.fingerprint != version) == (True, True)
+
+
 def test_smaller_forms_that_are_asked_for_later_are_added(world: World) -> None:
     version = world.run()["version"]
     assert world.run("float16")["result"] == "compiled"
