@@ -36,6 +36,8 @@ MOST_APART = 3.0
 """A picture's difference of log-likelihoods counts as this at most."""
 DOUBT = 3.0
 """A pipeline is ruled out when it is less likely than the best one by more nats: twenty to one."""
+NEARLY = 1.0
+"""Among nearly the same pixels fewer nats than these decide nothing."""
 ERRORS = 2.0
 """A model is better than guessing when it is right more often by more standard errors."""
 ALIKE = 0.01
@@ -221,7 +223,7 @@ def weigh(
 def _decided(tried: Sequence[Tried], by_moments: Iterable[float]) -> Evidence:
     """All evidence put together. Those that answer like the best one, or have nearly its pixels, are no rivals.
 
-    Of those with nearly its pixels the most common is taken, if it can't be ruled out.
+    Of those with nearly its pixels the most common is taken, if it is nearly as likely.
     """
     likeliest = max(tried, key=lambda each: each.mean)
     behind = [
@@ -231,7 +233,7 @@ def _decided(tried: Sequence[Tried], by_moments: Iterable[float]) -> Evidence:
     least = min(behind)
     ranked = [replace(each, behind=nats - least) for each, nats in zip(tried, behind, strict=True)]
     ranked.sort(key=lambda each: each.behind)
-    nearly = [each for each in ranked if each is ranked[0] or (each.near(ranked[0]) and each.behind <= DOUBT)]
+    nearly = [each for each in ranked if each is ranked[0] or (each.near(ranked[0]) and each.behind <= NEARLY)]
     best = min(nearly, key=lambda each: each.pipeline.rarity)
     others = [each for each in ranked if each is not best]
     rivals = [each for each in others if each.behind <= DOUBT and not each.near(best) and not each.like(best)]
