@@ -35,7 +35,7 @@ LEAST_SCORE = 1e-4
 MOST_APART = 3.0
 """A picture's difference of log-likelihoods counts as this at most."""
 DOUBT = 3.0
-"""A pipeline is ruled out when it is less likely than the best one by more nats: twenty to one."""
+"""A pipeline is ruled out when the pictures make it less likely than another by more nats: twenty to one."""
 NEARLY = 1.0
 """Among nearly the same pixels fewer nats than these decide nothing."""
 ERRORS = 2.0
@@ -50,7 +50,7 @@ RIVAL, SAME = "can't be ruled out", "the same answers"
 NOTES = {
     "best": "the most likely by the true labels' scores, by what BatchNormalization layers keep of the training's "
     "pictures, and by how common it is",
-    RIVAL: f"less likely than the best one by less than {math.exp(DOUBT):.0f} to 1",
+    RIVAL: f"the pictures make it less likely than another by less than {math.exp(DOUBT):.0f} to 1",
     SAME: f"the true labels' scores differ from the best one's by less than {ALIKE} on average, so either may be taken",
 }
 """What the table's last column says."""
@@ -66,7 +66,12 @@ class Tried:
     likelihood: NDArray[np.float64]
 
     behind: float = 0.0
-    """How much less likely than the best one it is, in nats, all evidence together."""
+    """How much less likely than the likeliest one the pictures make it, in nats."""
+
+    @property
+    def odds_against(self) -> float:
+        """The same with how rare it is, which orders pipelines and rules none out."""
+        return self.behind + self.pipeline.rarity
 
     @property
     def mean(self) -> float:
@@ -158,7 +163,8 @@ class Evidence:
             notes.add(note)
             quality = each.quality
             numbers = f"{quality.accuracy:.1%}", f"{each.top_score:.3f}", f"{quality.calibration_error:.3f}"
-            odds = f"1 : {math.exp(min(each.behind, MOST_TOLD)):,.0f}" if each.behind else "1"
+            apart = math.exp(min(each.odds_against - self.best.odds_against, MOST_TOLD))
+            odds = "" if each is self.best else f"1 : {apart:,.{0 if apart >= 10 else 1}f}"
             said = ", ".join(filter(None, (note, "asked for" if each is wanted else "")))
             rows.append((each.pipeline.name, *numbers, odds, said))
         left_out = len(self.tried) - len(rows) + 1
@@ -179,6 +185,7 @@ class Evidence:
                     "calibration_error": each.quality.calibration_error,
                     "log_likelihood": each.mean,
                     "nats_behind": each.behind,
+                    "rarity": each.pipeline.rarity,
                 }
                 for each in self.tried
             ],
@@ -226,15 +233,13 @@ def _decided(tried: Sequence[Tried], by_moments: Iterable[float]) -> Evidence:
     Of those with nearly its pixels the most common is taken, if it is nearly as likely.
     """
     likeliest = max(tried, key=lambda each: each.mean)
-    behind = [
-        each.worse_than(likeliest) + float(nats) + each.pipeline.rarity
-        for each, nats in zip(tried, by_moments, strict=True)
-    ]
+    behind = [each.worse_than(likeliest) + float(nats) for each, nats in zip(tried, by_moments, strict=True)]
     least = min(behind)
     ranked = [replace(each, behind=nats - least) for each, nats in zip(tried, behind, strict=True)]
-    ranked.sort(key=lambda each: each.behind)
-    nearly = [each for each in ranked if each is ranked[0] or (each.near(ranked[0]) and each.behind <= NEARLY)]
-    best = min(nearly, key=lambda each: each.pipeline.rarity)
+    ranked.sort(key=lambda each: each.odds_against)
+    first = ranked[0]
+    nearly = [each for each in ranked if each.near(first) and each.odds_against - first.odds_against <= NEARLY]
+    best = min((first, *nearly), key=lambda each: each.pipeline.rarity)
     others = [each for each in ranked if each is not best]
     rivals = [each for each in others if each.behind <= DOUBT and not each.near(best) and not each.like(best)]
     return Evidence(tuple(ranked), best, tuple(rivals))
