@@ -133,7 +133,7 @@ class Evidence:
         given = self.of(published)
         if given is None or not self.tells or given.like(self.best):
             return None
-        return self.best if given.behind > DOUBT else None
+        return self.best if given.behind - self.best.behind > DOUBT else None
 
     def verdict(self, published: Preprocessing) -> list[str]:
         """What `verify` says of the published pipeline."""

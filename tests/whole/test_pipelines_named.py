@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 PHOTOS = Path(os.environ.get("PHOTOS", "/nowhere"))
 SPLITS = os.environ.get("SPLITS", "validation,test").split(",")
 A_LABEL = 20
+UNTOLD = "tf-bicubic", "another of the same answers named"
+"""The one of which bilinear, more common, makes the same answers of these pictures."""
 pytestmark = [
     pytest.mark.tensorflow,
     pytest.mark.skipif(not os.environ.get("FULL"), reason="trains thirteen models, an hour: FULL=1 PHOTOS=DIR"),
@@ -72,7 +74,7 @@ def test_the_pipeline_of_the_training_is_named(name: str, shown: Path, capsys: p
     found = outcome(table, wanted.pixels, best, clear=status == 0)
     with capsys.disabled():
         print(f"\n{name}: {found}; best {best}")
-    assert found != "wrong", "\n".join(table)
+    assert found.startswith("named") or (name, found) == UNTOLD, "\n".join(table)
     assert status in (0, 2)
     if status == 0:
         assert json.loads(printed.out)["pipeline"]["best"].endswith(wanted.name.split(";", 1)[1])
