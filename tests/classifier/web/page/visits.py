@@ -104,9 +104,11 @@ class Visit:
         return [(row.locator(".label").inner_text(), row.locator(".score").inner_text()) for row in rows]
 
     def problem(self, part: str = ".") -> str:
-        """Wait for an error with `part` in its sentence; the sentence."""
-        self.page.locator(f"{PROBLEM} #problem-text", has_text=part).wait_for()
-        return self.page.inner_text("#problem-text")
+        """Wait for an error with `part` in its sentence, of no request that is still under way; the sentence."""
+        shown = """([place, part]) => document.querySelector("#result")?.ariaBusy !== "true"
+            && [document.querySelector(place)?.innerText ?? ""].find(text => text.includes(part))"""
+        found = self.page.wait_for_function(shown, arg=[f"{PROBLEM} #problem-text", part])
+        return str(found.json_value())  # in one look: between two the next request may have cleared it
 
     def fact(self, name: str) -> str:
         """One of the technical details, which are folded."""
